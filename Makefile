@@ -1,0 +1,37 @@
+# Every target works from a fresh clone: what it needs is installed first, inside the checkout.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build dev test lint bench deploy clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what building and testing needs (Rust's wasm target, wasm-bindgen, npm packages); quick when done before
+	@bash scripts/setup.sh
+
+build: setup ## build the Worker: build/index.js and build/index_bg.wasm (EDGEHOLD_BUILD=dev: fast, not optimised)
+	@bash scripts/build.sh
+
+dev: export EDGEHOLD_BUILD ?= dev
+dev: build ## run the gateway on this machine, with a demo customer and key
+	@PATH="$$PWD/node_modules/.bin:$$PATH" node scripts/dev.mjs
+
+test: setup ## run every test: the crate natively, then the built Worker in workerd with real SDKs and a live model
+	@bash scripts/setup_python.sh
+	@bash scripts/setup_live_model.sh || echo "WARNING: no live model here; the tests that need one are skipped" >&2
+	@bash scripts/build.sh
+	@bash scripts/test.sh
+
+lint: setup ## check formatting, lints, syntax, pinned versions, licences and advisories
+	@bash scripts/lint.sh
+
+bench: build ## measure the gateway against its anchors
+	@PATH="$$PWD/node_modules/.bin:$$PATH" bash bench/run.sh
+
+deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
+	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh
+
+clean: ## remove what was built (CLEAN=all: also what setup installed)
+	@rm -rf build target .wrangler .dev
+	@if [ "$(CLEAN)" = all ]; then rm -rf .tools node_modules .venv .venv-openai2 .venv-model; fi

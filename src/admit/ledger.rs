@@ -1,0 +1,671 @@
+//! The state machine that a customer's Durable Object hosts: limits, holds, settlements, and the outbox.
+//!
+//! Synchronous and without I/O: [`Ledger::apply`] takes the time and a command, and gives a reply and the rows to
+//! write. The object writes them in one transaction before it answers, or forgets this ledger and loads it anew.
+//!
+//! **Rows.** A request is one row of `entry`: written when it is held, overwritten when it is settled (or when the hold
+//! expires), deleted when D1 has it. So a request costs three row writes, whatever the number of levels. The counters
+//! of the nodes are not written with each request: in memory they are *live*; stored is their *base*, which
+//! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
+//! what is in `entry` over the base and arrives at the live state.
+
+use super::{
+    window::{Minute, MoneyWindow},
+    wire::{
+        Command, Hold, Inspection, KeyRecord, Level, LimitFigures, LimitStatus, Limits, NodeSpec, RateFigures,
+        RateStanding, RateUnit, Refusal, Reply, RouteLimit, Standing, Window,
+    },
+};
+use crate::{
+    model::{id::KeyId, money::NanoUsd, time::Timestamp},
+    settle::row::{LedgerRow, Outcome},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Settled rows wait this long for company before they are drained.
+pub const DRAIN_DELAY_MS: i64 = 1_000;
+/// First pause after a failed drain; doubles up to [`DRAIN_BACKOFF_MAX_MS`].
+const DRAIN_BACKOFF_MS: i64 = 2_000;
+const DRAIN_BACKOFF_MAX_MS: i64 = 120_000;
+
+/// A row to write. Texts are JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "write", rename_all = "snake_case")]
+pub enum Write {
+    /// Insert or replace a request.
+    Entry {
+        /// The request's id.
+        ticket: String,
+        /// Whether it waits for D1.
+        settled: bool,
+        /// [`Entry`] as JSON.
+        body: String,
+    },
+    /// Delete a drained request.
+    DropEntry {
+        /// The request's id.
+        ticket: String,
+    },
+    /// Insert or replace a node's specification.
+    Node {
+        /// The node's id.
+        id: String,
+        /// [`NodeSpec`] as JSON.
+        body: String,
+    },
+    /// Insert or replace a node's base counters.
+    Base {
+        /// The node's id.
+        id: String,
+        /// [`Counters`] as JSON.
+        body: String,
+    },
+    /// Insert or replace a key's record.
+    Key {
+        /// Its digest.
+        digest: String,
+        /// [`KeyRecord`] as JSON.
+        body: String,
+    },
+}
+
+/// What came of a command.
+#[derive(Debug, PartialEq)]
+pub struct Effect {
+    /// The answer, to be given once the writes are durable.
+    pub reply: Reply,
+    /// To be written in one transaction.
+    pub writes: Vec<Write>,
+    /// When the object wants to be woken, if that changed.
+    pub alarm: Option<Timestamp>,
+}
+
+impl Effect {
+    const fn only(reply: Reply) -> Self {
+        Self { reply, writes: Vec::new(), alarm: None }
+    }
+}
+
+/// A request as stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When it was admitted.
+    pub at: Timestamp,
+    /// When the hold expires.
+    pub expires_at: Timestamp,
+    /// The nodes it counts for, in the order they were checked.
+    pub chain: Vec<String>,
+    /// The bound that is held.
+    pub bound: NanoUsd,
+    /// The tokens that are held.
+    pub tokens: u64,
+    /// Rows of a settled request; of a held one, the row it would expire to.
+    pub rows: Vec<LedgerRow>,
+}
+
+impl Entry {
+    fn cost(&self) -> NanoUsd {
+        self.rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd))
+    }
+
+    fn tokens_used(&self) -> u64 {
+        self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.tokens.total()))
+    }
+}
+
+/// What a node has counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    day: MoneyWindow,
+    month: MoneyWindow,
+    total: MoneyWindow,
+    requests: Minute,
+    tokens: Minute,
+}
+
+impl Counters {
+    fn roll(&mut self, now: Timestamp) {
+        self.day.roll(now.day_start());
+        self.month.roll(now.month_start());
+        self.requests.roll(now);
+        self.tokens.roll(now);
+    }
+
+    /// The money windows that were current at `at` and still are.
+    fn windows_of(&mut self, at: Timestamp) -> impl Iterator<Item = &mut MoneyWindow> {
+        let (day, month) = (at.day_start(), at.month_start());
+        [(&mut self.day, day), (&mut self.month, month), (&mut self.total, Timestamp(0))]
+            .into_iter()
+            .filter_map(|(window, start)| (window.start == start).then_some(window))
+    }
+
+    fn hold(&mut self, at: Timestamp, bound: NanoUsd, requests: u64, tokens: u64) {
+        for window in self.windows_of(at) {
+            window.held = window.held.plus(bound);
+        }
+        self.requests.add(at, requests);
+        self.tokens.add(at, tokens);
+    }
+
+    fn settle(&mut self, entry: &Entry) {
+        let cost = entry.cost();
+        for window in self.windows_of(entry.at) {
+            window.held = window.held.minus(entry.bound);
+            window.spent = window.spent.plus(cost);
+        }
+        self.tokens.take_back(entry.at, entry.tokens);
+        self.tokens.add(entry.at, entry.tokens_used());
+    }
+
+    /// Counts a request that was never held in this copy: base counters, and replay.
+    fn charge(&mut self, entry: &Entry) {
+        self.roll(entry.at);
+        let cost = entry.cost();
+        for window in self.windows_of(entry.at) {
+            window.spent = window.spent.plus(cost);
+        }
+        self.requests.add(entry.at, 1);
+        self.tokens.add(entry.at, entry.tokens_used());
+    }
+
+    const fn window(&self, window: Window) -> &MoneyWindow {
+        match window {
+            Window::Day => &self.day,
+            Window::Month => &self.month,
+            Window::Total => &self.total,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Node {
+    spec: NodeSpec,
+    live: Counters,
+    base: Counters,
+}
+
+impl Node {
+    fn new(spec: NodeSpec) -> Self {
+        Self { spec, live: Counters::default(), base: Counters::default() }
+    }
+
+    fn budgets(&self) -> impl Iterator<Item = (Window, NanoUsd)> {
+        let Limits { day, month, total, .. } = self.spec.limits;
+        [(Window::Total, total), (Window::Month, month), (Window::Day, day)]
+            .into_iter()
+            .filter_map(|(window, limit)| limit.map(|limit| (window, limit)))
+    }
+
+    fn rates(&self) -> impl Iterator<Item = (RateUnit, u64, &Minute)> {
+        let Limits { rpm, tpm, .. } = self.spec.limits;
+        [(RateUnit::Requests, rpm, &self.live.requests), (RateUnit::Tokens, tpm, &self.live.tokens)]
+            .into_iter()
+            .filter_map(|(unit, limit, minute)| limit.map(|limit| (unit, limit, minute)))
+    }
+
+    fn statuses(&self, now: Timestamp) -> Vec<LimitStatus> {
+        let mut live = self.live.clone();
+        live.roll(now);
+        let status = |figures| LimitStatus { level: self.spec.level, id: self.spec.id.clone(), figures };
+        let budgets = self.budgets().map(|(window, limit)| {
+            let money = live.window(window);
+            status(LimitFigures::Budget {
+                window,
+                limit_nanousd: limit,
+                spent_nanousd: money.spent,
+                held_nanousd: money.held,
+                remaining_nanousd: limit.minus(money.taken()).max(NanoUsd::ZERO),
+                resets_at: resets_at(window, now).map(Timestamp::to_rfc3339),
+            })
+        });
+        let Limits { rpm, tpm, .. } = self.spec.limits;
+        let rate = |limit: u64, minute: &Minute| RateFigures {
+            window: "minute".to_owned(),
+            limit,
+            used: minute.sum(),
+            remaining: limit.saturating_sub(minute.sum()),
+            resets_at: now.plus_ms(minute.reset_ms(now)).to_rfc3339(),
+        };
+        let rates = rpm
+            .map(|limit| status(LimitFigures::Requests(rate(limit, &live.requests))))
+            .into_iter()
+            .chain(tpm.map(|limit| status(LimitFigures::Tokens(rate(limit, &live.tokens)))));
+        budgets.chain(rates).collect()
+    }
+}
+
+fn resets_at(window: Window, now: Timestamp) -> Option<Timestamp> {
+    match window {
+        Window::Day => Some(now.day_start().plus_ms(crate::model::time::DAY_MS)),
+        Window::Month => Some(now.next_month_start()),
+        Window::Total => None,
+    }
+}
+
+/// One customer's limits and money.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    customer: Option<String>,
+    nodes: HashMap<String, Node>,
+    keys: BTreeMap<String, KeyRecord>,
+    /// Requests under way; those settled live only in storage.
+    holds: HashMap<String, Entry>,
+    expiries: BTreeSet<(Timestamp, String)>,
+    outbox: u64,
+    outbox_oldest: Option<Timestamp>,
+    alarm_at: Option<Timestamp>,
+    drain_failures: u32,
+    drain_error: Option<String>,
+    drain_at: Option<Timestamp>,
+}
+
+/// Everything the object has stored, as JSON texts.
+#[derive(Debug, Default, Deserialize)]
+pub struct Stored {
+    /// [`NodeSpec`]s.
+    pub nodes: Vec<String>,
+    /// `(node id, Counters)`.
+    pub bases: Vec<(String, String)>,
+    /// [`KeyRecord`]s.
+    pub keys: Vec<String>,
+    /// `(ticket, settled, Entry)`.
+    pub entries: Vec<(String, bool, String)>,
+}
+
+impl Ledger {
+    /// Rebuilds the live state from what is stored.
+    ///
+    /// # Errors
+    /// A text that cannot be read: the object must not serve with half of its memory.
+    pub fn load(stored: &Stored, now: Timestamp) -> Result<Self, String> {
+        let mut ledger = Self::default();
+        for text in &stored.nodes {
+            ledger.put_node(read(text)?);
+        }
+        for (id, text) in &stored.bases {
+            let base: Counters = read(text)?;
+            let node = ledger.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
+            node.live = base.clone();
+            node.base = base;
+        }
+        for text in &stored.keys {
+            let record: KeyRecord = read(text)?;
+            ledger.keys.insert(record.digest.0.clone(), record);
+        }
+        let mut held = Vec::new();
+        for (ticket, settled, text) in &stored.entries {
+            let entry: Entry = read(text)?;
+            if *settled {
+                ledger.charge_live(&entry);
+                ledger.outbox += 1;
+                ledger.note_oldest(entry.at);
+            } else {
+                held.push((ticket.clone(), entry));
+            }
+        }
+        held.sort_by_key(|(_, entry)| entry.at);
+        for (ticket, entry) in held {
+            for id in &entry.chain {
+                let node = ledger.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
+                node.live.roll(entry.at);
+                node.live.hold(entry.at, entry.bound, 1, entry.tokens);
+            }
+            ledger.expiries.insert((entry.expires_at, ticket.clone()));
+            ledger.holds.insert(ticket, entry);
+        }
+        if ledger.outbox > 0 {
+            ledger.drain_at = Some(now);
+        }
+        Ok(ledger)
+    }
+
+    fn charge_live(&mut self, entry: &Entry) {
+        for id in &entry.chain {
+            self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id))).live.charge(entry);
+        }
+    }
+
+    fn note_oldest(&mut self, at: Timestamp) {
+        self.outbox_oldest = Some(self.outbox_oldest.map_or(at, |oldest| oldest.min(at)));
+    }
+
+    /// Decides a command.
+    pub fn apply(&mut self, now: Timestamp, command: Command) -> Effect {
+        let mut effect = match command {
+            Command::Hold(hold) => self.hold(now, hold),
+            Command::Settle { ticket, rows } => self.settle(now, ticket, rows),
+            Command::Publish { nodes, keys } => self.publish(nodes, keys),
+            Command::Lookup { digest } => {
+                Effect::only(Reply::Key { record: self.keys.get(&digest.0).cloned() })
+            }
+            Command::Describe { key } => Effect::only(Reply::Limits { limits: self.describe(now, &key) }),
+            Command::Find { ticket } => Effect::only(match self.holds.get(&ticket) {
+                Some(entry) => Reply::Found { state: "held".to_owned(), rows: entry.rows.clone() },
+                None => Reply::Absent,
+            }),
+            Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
+        };
+        effect.alarm = self.plan_alarm();
+        effect
+    }
+
+    /// The chain of nodes of a key, from the key up.
+    fn chain(&self, key: &KeyId) -> Option<Vec<String>> {
+        let node = self.nodes.get(key.as_str()).filter(|node| node.spec.level == Level::Key)?;
+        let team = node.spec.team.as_ref().map(|team| team.0.clone());
+        let customer = self.customer.clone()?;
+        Some([Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect())
+    }
+
+    fn put_node(&mut self, spec: NodeSpec) {
+        if spec.level == Level::Customer {
+            self.customer = Some(spec.id.clone());
+        }
+        match self.nodes.get_mut(&spec.id) {
+            Some(node) => node.spec = spec,
+            None => {
+                self.nodes.insert(spec.id.clone(), Node::new(spec));
+            }
+        }
+    }
+
+    fn hold(&mut self, now: Timestamp, hold: Hold) -> Effect {
+        let refuse = |refusal| Effect::only(Reply::Refused(refusal));
+        let Some(mut chain) = self.chain(&hold.key) else { return refuse(Refusal::UnknownKey) };
+        if let Some(route) = &hold.route {
+            chain.push(self.route_node(route));
+        }
+        // A ticket that is already held asks for more: only the difference must fit, and it is no new request.
+        let earlier = self.holds.get(&hold.ticket).map(|entry| (entry.at, entry.bound, entry.tokens));
+        let bound = hold.bound.unwrap_or(NanoUsd::ZERO).max(NanoUsd::ZERO);
+        let (at, held_bound, held_tokens) = earlier.unwrap_or((now, NanoUsd::ZERO, 0));
+        let more_money = bound.minus(held_bound).max(NanoUsd::ZERO);
+        let more_tokens = hold.tokens.saturating_sub(held_tokens);
+        let more_requests = u64::from(earlier.is_none());
+
+        for id in &chain {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.live.roll(now);
+            }
+        }
+        for id in &chain {
+            let Some(node) = self.nodes.get(id) else { continue };
+            if let Some(refusal) = check(node, now, hold.bound.is_none(), more_money, more_requests, more_tokens) {
+                return refuse(refusal);
+            }
+        }
+        for id in &chain {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.live.hold(at, more_money, more_requests, more_tokens);
+            }
+        }
+        let mut row = *hold.unsettled;
+        row.at_ms = at;
+        row.outcome = Outcome::Unsettled;
+        row.cost_nanousd = held_bound.plus(more_money);
+        let entry = Entry {
+            at,
+            expires_at: now.plus_ms(hold.ttl_ms.max(1_000)),
+            bound: held_bound.plus(more_money),
+            tokens: held_tokens.saturating_add(more_tokens),
+            rows: vec![row],
+            chain,
+        };
+        let standing = self.standing(now, &entry.chain, &hold.key);
+        let body = match serde_json::to_string(&entry) {
+            Ok(body) => body,
+            Err(error) => return Effect::only(Reply::Failed { message: error.to_string() }),
+        };
+        if let Some(old) = self.holds.get(&hold.ticket) {
+            self.expiries.remove(&(old.expires_at, hold.ticket.clone()));
+        }
+        self.expiries.insert((entry.expires_at, hold.ticket.clone()));
+        self.holds.insert(hold.ticket.clone(), entry);
+        Effect {
+            reply: Reply::Held(standing),
+            writes: vec![Write::Entry { ticket: hold.ticket, settled: false, body }],
+            alarm: None,
+        }
+    }
+
+    fn route_node(&mut self, route: &RouteLimit) -> String {
+        let id = format!("route:{}", route.name);
+        let spec = NodeSpec {
+            limits: Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() },
+            ..bare(&id)
+        };
+        let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(spec.clone()));
+        if node.spec.limits != spec.limits {
+            node.spec = spec;
+        }
+        id
+    }
+
+    fn standing(&self, now: Timestamp, chain: &[String], key: &KeyId) -> Standing {
+        let nodes = || chain.iter().filter_map(|id| self.nodes.get(id));
+        let budget_remaining = nodes()
+            .flat_map(|node| {
+                node.budgets().map(|(window, limit)| limit.minus(node.live.window(window).taken()).max(NanoUsd::ZERO))
+            })
+            .min();
+        let tightest = |wanted: RateUnit| {
+            nodes()
+                .flat_map(|node| node.rates().filter(move |(unit, ..)| *unit == wanted))
+                .map(|(_, limit, minute)| RateStanding {
+                    limit,
+                    remaining: limit.saturating_sub(minute.sum()),
+                    reset_ms: minute.reset_ms(now),
+                })
+                .min_by_key(|standing| standing.remaining)
+        };
+        Standing {
+            budget_remaining,
+            requests: tightest(RateUnit::Requests),
+            tokens: tightest(RateUnit::Tokens),
+            key_revision: self.nodes.get(key.as_str()).map_or(0, |node| node.spec.revision),
+        }
+    }
+
+    fn settle(&mut self, now: Timestamp, ticket: String, rows: Vec<LedgerRow>) -> Effect {
+        // Settled before, or expired: the ledger already has its row, and a row is never edited.
+        let Some(mut entry) = self.holds.remove(&ticket) else { return Effect::only(Reply::Absent) };
+        self.expiries.remove(&(entry.expires_at, ticket.clone()));
+        entry.rows = rows;
+        for row in &mut entry.rows {
+            row.at_ms = entry.at;
+        }
+        self.finish(now, ticket, &entry, Reply::Settled)
+    }
+
+    /// Turns a hold that ended into an outbox entry.
+    fn finish(&mut self, now: Timestamp, ticket: String, entry: &Entry, reply: Reply) -> Effect {
+        for id in &entry.chain {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.live.roll(now);
+                node.live.settle(entry);
+            }
+        }
+        self.outbox += 1;
+        self.note_oldest(entry.at);
+        if self.drain_at.is_none() {
+            self.drain_at = Some(now.plus_ms(DRAIN_DELAY_MS));
+        }
+        match serde_json::to_string(entry) {
+            Ok(body) => Effect { reply, writes: vec![Write::Entry { ticket, settled: true, body }], alarm: None },
+            Err(error) => Effect::only(Reply::Failed { message: error.to_string() }),
+        }
+    }
+
+    fn publish(&mut self, nodes: Vec<NodeSpec>, keys: Vec<KeyRecord>) -> Effect {
+        let mut writes = Vec::new();
+        for spec in nodes {
+            if self.nodes.get(&spec.id).is_some_and(|node| node.spec.revision > spec.revision) {
+                continue;
+            }
+            let Ok(body) = serde_json::to_string(&spec) else { continue };
+            writes.push(Write::Node { id: spec.id.clone(), body });
+            self.put_node(spec);
+        }
+        for record in keys {
+            if self.keys.get(&record.digest.0).is_some_and(|old| old.revision > record.revision) {
+                continue;
+            }
+            let Ok(body) = serde_json::to_string(&record) else { continue };
+            writes.push(Write::Key { digest: record.digest.0.clone(), body });
+            self.keys.insert(record.digest.0.clone(), record);
+        }
+        Effect { reply: Reply::Published, writes, alarm: None }
+    }
+
+    fn describe(&self, now: Timestamp, key: &KeyId) -> Vec<LimitStatus> {
+        let chain = self.chain(key).unwrap_or_default();
+        chain.iter().filter_map(|id| self.nodes.get(id)).flat_map(|node| node.statuses(now)).collect()
+    }
+
+    fn inspect(&self, now: Timestamp) -> Inspection {
+        let mut limits: Vec<LimitStatus> = self.nodes.values().flat_map(|node| node.statuses(now)).collect();
+        limits.sort_by(|a, b| (a.level, &a.id).cmp(&(b.level, &b.id)));
+        let customer = self.customer.as_ref().and_then(|id| self.nodes.get(id));
+        Inspection {
+            limits,
+            spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.total.spent),
+            held: self.holds.len() as u64,
+            held_nanousd: self.holds.values().fold(NanoUsd::ZERO, |sum, entry| sum.plus(entry.bound)),
+            outbox: self.outbox,
+            outbox_oldest_ms: self.outbox_oldest,
+            last_drain_error: self.drain_error.clone(),
+        }
+    }
+
+    /// Ends every hold whose time is over, each with one row charged at its bound. Called from the alarm.
+    pub fn expire(&mut self, now: Timestamp) -> Effect {
+        self.alarm_at = None;
+        let mut writes = Vec::new();
+        while let Some((expires_at, ticket)) = self.expiries.first().cloned() {
+            if expires_at > now {
+                break;
+            }
+            self.expiries.remove(&(expires_at, ticket.clone()));
+            let Some(mut entry) = self.holds.remove(&ticket) else { continue };
+            for row in &mut entry.rows {
+                row.duration_ms = now.since_ms(entry.at);
+            }
+            writes.extend(self.finish(now, ticket, &entry, Reply::Settled).writes);
+        }
+        Effect { reply: Reply::Settled, writes, alarm: self.plan_alarm() }
+    }
+
+    /// Whether it is time to drain.
+    #[must_use]
+    pub fn drain_due(&self, now: Timestamp) -> bool {
+        self.outbox > 0 && self.drain_at.is_none_or(|at| at <= now)
+    }
+
+    /// D1 has these entries: they leave the outbox and enter the base counters, in one transaction.
+    pub fn drained(&mut self, now: Timestamp, entries: &[(String, String)], more: bool) -> Effect {
+        let mut writes = Vec::new();
+        let mut touched = BTreeSet::new();
+        for (ticket, text) in entries {
+            if let Ok(entry) = read::<Entry>(text) {
+                for id in &entry.chain {
+                    let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
+                    node.base.charge(&entry);
+                    touched.insert(id.clone());
+                }
+            }
+            writes.push(Write::DropEntry { ticket: ticket.clone() });
+            self.outbox = self.outbox.saturating_sub(1);
+        }
+        for id in touched {
+            if let Some(node) = self.nodes.get(&id) {
+                let Ok(body) = serde_json::to_string(&node.base) else { continue };
+                writes.push(Write::Base { id, body });
+            }
+        }
+        self.drain_failures = 0;
+        self.drain_error = None;
+        self.drain_at = if more || self.outbox > 0 { Some(now) } else { None };
+        if self.outbox == 0 {
+            self.outbox_oldest = None;
+        }
+        Effect { reply: Reply::Settled, writes, alarm: self.plan_alarm() }
+    }
+
+    /// D1 did not take them: try again later.
+    pub fn drain_failed(&mut self, now: Timestamp, error: &str) -> Effect {
+        let pause = DRAIN_BACKOFF_MS.saturating_mul(1 << self.drain_failures.min(10)).min(DRAIN_BACKOFF_MAX_MS);
+        self.drain_failures = self.drain_failures.saturating_add(1);
+        self.drain_error = Some(error.chars().take(300).collect());
+        self.drain_at = Some(now.plus_ms(pause));
+        Effect { reply: Reply::Settled, writes: Vec::new(), alarm: self.plan_alarm() }
+    }
+
+    /// The alarm to set, if the one that is set would come too late.
+    fn plan_alarm(&mut self) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(at, _)| *at);
+        let wanted = [expiry, self.drain_at].into_iter().flatten().min()?;
+        if self.alarm_at.is_some_and(|at| at <= wanted) {
+            return None;
+        }
+        self.alarm_at = Some(wanted);
+        Some(wanted)
+    }
+}
+
+/// Whether a node lets a request through. Order: who may at all, then rates, then money, so that a caller who is
+/// told "no money" has no other reason to fear.
+fn check(
+    node: &Node,
+    now: Timestamp,
+    unpriced: bool,
+    money: NanoUsd,
+    requests: u64,
+    tokens: u64,
+) -> Option<Refusal> {
+    let level = node.spec.level;
+    if node.spec.blocked {
+        return Some(Refusal::Blocked { level });
+    }
+    if node.spec.expires_at.is_some_and(|at| at <= now) {
+        return Some(Refusal::Expired);
+    }
+    for (unit, limit, minute) in node.rates() {
+        let amount = if unit == RateUnit::Requests { requests } else { tokens };
+        if amount > 0 && minute.sum().saturating_add(amount) > limit {
+            let retry_after_ms = minute.wait_ms(now, amount, limit);
+            return Some(Refusal::Rate { level, unit, limit, retry_after_ms });
+        }
+    }
+    for (window, limit) in node.budgets() {
+        if unpriced {
+            return Some(Refusal::Unpriced { level });
+        }
+        let taken = node.live.window(window).taken();
+        if taken.plus(money) > limit {
+            let resets_at = resets_at(window, now);
+            return Some(Refusal::Budget { level, window, limit, taken, resets_at });
+        }
+    }
+    None
+}
+
+fn bare(id: &str) -> NodeSpec {
+    NodeSpec {
+        id: id.to_owned(),
+        level: Level::Route,
+        team: None,
+        limits: Limits::default(),
+        blocked: false,
+        expires_at: None,
+        revision: 0,
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

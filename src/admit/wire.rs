@@ -1,0 +1,429 @@
+//! What the Worker and the customer's Durable Object say to one another.
+//!
+//! JSON, because a deploy makes old Workers talk to new objects and the reverse: unknown members are ignored, new
+//! ones have defaults, and a change of meaning gets a new operation name. `tests` pin the texts.
+
+use crate::{
+    model::{
+        id::{CustomerId, KeyDigest, KeyId, TeamId},
+        money::NanoUsd,
+        time::Timestamp,
+    },
+    settle::row::LedgerRow,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A question to the object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Command {
+    /// Set an upper bound aside at every level, or refuse. With a ticket already held: raise its bound.
+    Hold(Hold),
+    /// Replace a hold by what was really used.
+    Settle {
+        /// The request's id.
+        ticket: String,
+        /// One row for each attempt.
+        rows: Vec<LedgerRow>,
+    },
+    /// Nodes and keys as the admin wrote them.
+    Publish {
+        /// New or changed nodes.
+        nodes: Vec<NodeSpec>,
+        /// New or changed keys.
+        keys: Vec<KeyRecord>,
+    },
+    /// The record of a key.
+    Lookup {
+        /// SHA-256 of the key.
+        digest: KeyDigest,
+    },
+    /// Every limit that binds a key.
+    Describe {
+        /// The key's id.
+        key: KeyId,
+    },
+    /// A request not yet drained: held or settled.
+    Find {
+        /// The request's id.
+        ticket: String,
+    },
+    /// The object's own totals, for the operator.
+    Inspect,
+}
+
+/// What is to be set aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The request's id.
+    pub ticket: String,
+    /// Which key asks.
+    pub key: KeyId,
+    /// The most it can cost; `None` if the model has no price, which a budget refuses.
+    pub bound: Option<NanoUsd>,
+    /// The most tokens it can use.
+    pub tokens: u64,
+    /// How long the hold lives without settlement.
+    pub ttl_ms: i64,
+    /// Limits of the route, counted for this customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<RouteLimit>,
+    /// The row to write if nobody settles; its cost is replaced by the bound.
+    pub unsettled: Box<LedgerRow>,
+}
+
+/// A route's own limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteLimit {
+    /// The route.
+    pub name: String,
+    /// Requests per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<u64>,
+    /// Tokens per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<u64>,
+}
+
+/// The object's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The bound is set aside, durably.
+    Held(Standing),
+    /// Nothing was consumed.
+    Refused(Refusal),
+    /// The rows are in the ledger.
+    Settled,
+    /// No such hold: settled before, or expired.
+    Absent,
+    /// The nodes are stored.
+    Published,
+    /// The key's record, if there is one.
+    Key {
+        /// The record.
+        record: Option<KeyRecord>,
+    },
+    /// Limits of a key.
+    Limits {
+        /// From the key up.
+        limits: Vec<LimitStatus>,
+    },
+    /// A request under way or not yet drained.
+    Found {
+        /// `held` or `settled`.
+        state: String,
+        /// The rows; of a hold, the one it would expire to.
+        rows: Vec<LedgerRow>,
+    },
+    /// Totals.
+    Inspection(Inspection),
+    /// The command could not be carried out.
+    Failed {
+        /// For the operator.
+        message: String,
+    },
+}
+
+/// Where the caller stands after a hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// What is left of the tightest budget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_remaining: Option<NanoUsd>,
+    /// The tightest request limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RateStanding>,
+    /// The tightest token limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<RateStanding>,
+    /// The key's record has this revision; an older copy should be fetched anew.
+    #[serde(default)]
+    pub key_revision: u64,
+}
+
+/// A rate limit as `x-ratelimit-*` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateStanding {
+    /// Per minute.
+    pub limit: u64,
+    /// Still free.
+    pub remaining: u64,
+    /// Until all of it is free again.
+    pub reset_ms: i64,
+}
+
+/// Why a hold was refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Refusal {
+    /// No such key here.
+    UnknownKey,
+    /// The key, its team or its customer is blocked, or the key was revoked.
+    Blocked {
+        /// Which of them.
+        level: Level,
+    },
+    /// The key's time is over.
+    Expired,
+    /// A budget would be overspent.
+    Budget {
+        /// Where.
+        level: Level,
+        /// Which window.
+        window: Window,
+        /// What the window may hold.
+        limit: NanoUsd,
+        /// What is spent and held.
+        taken: NanoUsd,
+        /// When the window begins anew; `None` for a lifetime budget.
+        resets_at: Option<Timestamp>,
+    },
+    /// The model has no price and this level has a budget.
+    Unpriced {
+        /// Where the budget is.
+        level: Level,
+    },
+    /// A rate limit.
+    Rate {
+        /// Where.
+        level: Level,
+        /// What is counted.
+        unit: RateUnit,
+        /// Per minute.
+        limit: u64,
+        /// Until it fits; `None` if the request is larger than the limit.
+        retry_after_ms: Option<i64>,
+    },
+}
+
+/// A level of the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// The customer.
+    Customer,
+    /// A team.
+    Team,
+    /// A virtual key.
+    Key,
+    /// A route, counted for the customer.
+    Route,
+}
+
+impl Level {
+    /// The word used in answers.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Team => "team",
+            Self::Key => "key",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// A budget's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// The UTC day.
+    Day,
+    /// The UTC month.
+    Month,
+    /// For ever.
+    Total,
+}
+
+impl Window {
+    /// The word used in answers.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// What a rate limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateUnit {
+    /// Requests.
+    Requests,
+    /// Input and output tokens.
+    Tokens,
+}
+
+impl RateUnit {
+    /// The word used in answers.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// Limits as the admin wrote them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Per UTC day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<NanoUsd>,
+    /// Per UTC month.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<NanoUsd>,
+    /// For ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<NanoUsd>,
+    /// Requests per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpm: Option<u64>,
+    /// Tokens per minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tpm: Option<u64>,
+}
+
+/// A node of the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Its id: a customer's, a team's, a key's.
+    pub id: String,
+    /// Which level.
+    pub level: Level,
+    /// For a key: its team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// Its limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Whether requests are refused.
+    #[serde(default)]
+    pub blocked: bool,
+    /// For a key: when it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Grows with every change; an older one is ignored.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// What the Worker needs to know of a key. Published to KV and to the object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// SHA-256 of the key.
+    pub digest: KeyDigest,
+    /// Public id.
+    pub id: KeyId,
+    /// Whose.
+    pub customer: CustomerId,
+    /// The customer's name, for routes.
+    #[serde(default)]
+    pub customer_name: String,
+    /// The team, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamId>,
+    /// The team's name, for routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team_name: Option<String>,
+    /// For people.
+    #[serde(default)]
+    pub name: String,
+    /// Refused while true.
+    #[serde(default)]
+    pub blocked: bool,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Patterns of models the key may ask for; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<crate::config::policy::Pattern>,
+    /// Output cap of a request that names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<u64>,
+    /// Recorded with every row, and matched by routes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Grows with every change.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+/// One limit with its figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LimitStatus {
+    /// Where it is set.
+    pub level: Level,
+    /// The node's id.
+    pub id: String,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: LimitFigures,
+}
+
+/// Figures of one limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LimitFigures {
+    /// Money.
+    Budget {
+        /// Which window.
+        window: Window,
+        /// What it may hold.
+        limit_nanousd: NanoUsd,
+        /// Settled.
+        spent_nanousd: NanoUsd,
+        /// Set aside for requests under way.
+        held_nanousd: NanoUsd,
+        /// What is left.
+        remaining_nanousd: NanoUsd,
+        /// RFC 3339; absent for a lifetime budget.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resets_at: Option<String>,
+    },
+    /// Requests per minute.
+    Requests(RateFigures),
+    /// Tokens per minute.
+    Tokens(RateFigures),
+}
+
+/// Figures of a rate limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RateFigures {
+    /// `minute`.
+    pub window: String,
+    /// Per minute.
+    pub limit: u64,
+    /// In the last minute.
+    pub used: u64,
+    /// Still free.
+    pub remaining: u64,
+    /// RFC 3339: when all of it is free again.
+    pub resets_at: String,
+}
+
+/// Totals of an object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Every limit of every node.
+    pub limits: Vec<LimitStatus>,
+    /// Money ever settled.
+    pub spent_total_nanousd: NanoUsd,
+    /// Holds under way.
+    pub held: u64,
+    /// Money they hold.
+    pub held_nanousd: NanoUsd,
+    /// Settled requests not yet in D1.
+    pub outbox: u64,
+    /// When the oldest of them was admitted.
+    pub outbox_oldest_ms: Option<Timestamp>,
+    /// Why the last drain failed, until one succeeds.
+    pub last_drain_error: Option<String>,
+}

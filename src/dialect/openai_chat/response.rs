@@ -1,0 +1,190 @@
+//! Reading a chat answer that is not streamed, and OpenAI's usage object.
+
+use crate::model::usage::Usage;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What settlement needs of an answer. The answer itself goes to the client as it came.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answer {
+    /// Token classes, if the provider reported any.
+    pub usage: Option<Usage>,
+    /// The usage object as it came.
+    pub usage_json: Option<String>,
+    /// The tier that served it, which decides the price.
+    pub service_tier: Option<String>,
+    /// The provider's id of the answer.
+    pub id: Option<String>,
+    /// Bytes of text, tool arguments and reasoning, for an estimate if there is no usage.
+    pub content_bytes: usize,
+    /// A 200 whose body is an error.
+    pub error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow, default)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    service_tier: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    choices: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// Reads the body of a 200; `None` if it is not a chat completion at all.
+#[must_use]
+pub fn read(body: &[u8]) -> Option<Answer> {
+    let text = std::str::from_utf8(body).ok()?;
+    let wire: Wire<'_> = serde_json::from_str(text).ok()?;
+    let error = wire.error.filter(|value| value.get() != "null").map(|value| error_text(value.get().as_bytes()));
+    let choices = wire.choices.filter(|value| value.get() != "null");
+    if choices.is_none() && error.is_none() {
+        return None;
+    }
+    let usage_raw = wire.usage.filter(|value| value.get() != "null");
+    Some(Answer {
+        usage: usage_raw.and_then(|value| usage(value.get())),
+        usage_json: usage_raw.map(|value| value.get().to_owned()),
+        service_tier: wire.service_tier.map(Cow::into_owned),
+        id: wire.id.map(Cow::into_owned),
+        content_bytes: choices.map_or(0, |value| value.get().len()),
+        error,
+    })
+}
+
+/// OpenAI's usage object. `prompt_tokens` includes cached, written and audio tokens; `completion_tokens` includes reasoning
+/// and audio: the classes are taken apart here, so that they are disjoint and sum to the totals.
+#[derive(Deserialize)]
+struct WireUsage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<InputDetails>,
+    #[serde(default)]
+    completion_tokens_details: Option<OutputDetails>,
+    /// DeepSeek's name for cached input.
+    #[serde(default)]
+    prompt_cache_hit_tokens: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+struct InputDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+    #[serde(default)]
+    cache_write_tokens: Option<u64>,
+    #[serde(default)]
+    audio_tokens: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+struct OutputDetails {
+    #[serde(default)]
+    reasoning_tokens: Option<u64>,
+    #[serde(default)]
+    audio_tokens: Option<u64>,
+}
+
+/// Reads a usage object; `None` if it has no totals.
+#[must_use]
+pub fn usage(text: &str) -> Option<Usage> {
+    let wire: WireUsage = serde_json::from_str(text).ok()?;
+    let (prompt, completion) = (wire.prompt_tokens?, wire.completion_tokens.unwrap_or(0));
+    let input = wire.prompt_tokens_details.unwrap_or_default();
+    let output = wire.completion_tokens_details.unwrap_or_default();
+    // A class is never larger than what is left of its total, whatever the provider claims.
+    let mut left = prompt;
+    let mut take = |claimed: Option<u64>| {
+        let taken = claimed.unwrap_or(0).min(left);
+        left -= taken;
+        taken
+    };
+    let cache_read = take(input.cached_tokens.or(wire.prompt_cache_hit_tokens));
+    let cache_write_5m = take(input.cache_write_tokens);
+    let input_audio = take(input.audio_tokens);
+    let uncached = left;
+    let mut left = completion;
+    let mut take = |claimed: Option<u64>| {
+        let taken = claimed.unwrap_or(0).min(left);
+        left -= taken;
+        taken
+    };
+    let reasoning = take(output.reasoning_tokens);
+    let output_audio = take(output.audio_tokens);
+    Some(Usage {
+        input: uncached,
+        cache_read,
+        cache_write_5m,
+        cache_write_1h: 0,
+        input_audio,
+        output: left,
+        reasoning,
+        output_audio,
+    })
+}
+
+/// The message of a provider's error body, shortened; for the ledger and the log.
+#[must_use]
+pub fn error_text(body: &[u8]) -> String {
+    let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
+        let error = value.get("error").cloned().unwrap_or(value);
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        text(&error).or_else(|| error.get("message").and_then(text))
+    });
+    let message = message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    message.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn classes_are_disjoint_and_sum_to_the_totals() {
+        let usage = usage(
+            r#"{"prompt_tokens":1000,"completion_tokens":300,"total_tokens":1300,
+                "prompt_tokens_details":{"cached_tokens":600,"audio_tokens":50},
+                "completion_tokens_details":{"reasoning_tokens":200,"audio_tokens":0}}"#,
+        )
+        .unwrap();
+        assert_eq!((usage.input, usage.cache_read, usage.input_audio), (350, 600, 50));
+        assert_eq!((usage.output, usage.reasoning), (100, 200));
+        assert_eq!((usage.input_total(), usage.output_total()), (1000, 300));
+    }
+
+    #[test]
+    fn an_error_in_a_200_is_seen() {
+        let answer = read(br#"{"error":{"message":"overloaded","code":529}}"#).unwrap();
+        assert_eq!(answer.error.as_deref(), Some("overloaded"));
+        assert_eq!(read(b"<html>"), None);
+        assert_eq!(read(b"{}"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_claimed_the_totals_hold(
+            prompt in 0u64..1_000_000, completion in 0u64..1_000_000, a: u64, b: u64, c: u64, d: u64, e: u64
+        ) {
+            let text = serde_json::json!({"prompt_tokens": prompt, "completion_tokens": completion,
+                "prompt_tokens_details": {"cached_tokens": a, "cache_write_tokens": b, "audio_tokens": c},
+                "completion_tokens_details": {"reasoning_tokens": d, "audio_tokens": e}}).to_string();
+            let usage = usage(&text).unwrap();
+            prop_assert_eq!(usage.input_total(), prompt);
+            prop_assert_eq!(usage.output_total(), completion);
+        }
+
+        #[test]
+        fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&body);
+            let _ = error_text(&body);
+        }
+    }
+}

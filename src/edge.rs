@@ -1,0 +1,84 @@
+//! The world: compiled for wasm32 only, the only place where JavaScript is named.
+//!
+//! It converts and forwards. A branch that a customer could notice does not live here.
+//!
+//! `glue.js` is the other half: it starts operations and resumes tasks. See docs/decisions/0002 for why there is
+//! neither a request class nor a promise in between.
+
+#![expect(unreachable_pub, reason = "exported to JavaScript")]
+
+mod memory;
+mod object;
+mod port;
+mod tasks;
+mod world;
+
+use crate::{pipeline, ports::ClientRequest, service};
+use wasm_bindgen::prelude::wasm_bindgen;
+use world::EdgeWorld;
+
+/// Largest body read.
+#[wasm_bindgen]
+#[must_use]
+pub fn body_bytes_max() -> u32 {
+    u32::try_from(pipeline::BODY_BYTES_MAX).unwrap_or(u32::MAX)
+}
+
+/// Whether a text binding is the gateway's own. Provider secrets are not, and never enter wasm.
+#[wasm_bindgen]
+#[must_use]
+pub fn is_own_variable(name: &str) -> bool {
+    name == "ADMIN_TOKEN" || name.starts_with("EDGEHOLD_")
+}
+
+/// Remembers the gateway's own variables (JSON), once for each instance.
+#[wasm_bindgen]
+pub fn configure(variables: &str) {
+    console_error_panic_hook::set_once();
+    memory::set_variables(variables);
+}
+
+/// Begins a client request. `head` is lines: method, URL, four credentials, metadata.
+#[wasm_bindgen]
+pub fn start(id: u32, now: f64, head: &str, too_large: bool, body: Vec<u8>) {
+    tasks::set_now(now);
+    let mut lines = head.split('\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let method = line().to_owned();
+    let (path, query) = path_and_query(line());
+    let credentials = [line(), line(), line(), line()].into_iter().filter(|text| !text.is_empty());
+    let request = ClientRequest {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        credentials: credentials.map(str::to_owned).collect(),
+        metadata: line().to_owned(),
+        body,
+        too_large,
+    };
+    tasks::spawn(id, async move {
+        service::handle(&EdgeWorld::new(id), &request).await;
+    });
+}
+
+/// An operation has ended.
+#[wasm_bindgen]
+pub fn resume(op: u32, now: f64, code: i32, text: String, bytes: Vec<u8>) {
+    tasks::set_now(now);
+    tasks::resume(op, tasks::Outcome { code, text, bytes });
+}
+
+/// A read of a filtered stream: what of it may pass.
+#[wasm_bindgen]
+#[must_use]
+pub fn filter(id: u32, bytes: &[u8]) -> Vec<u8> {
+    memory::filter(id, bytes)
+}
+
+/// `https://host:port/path?query` without the first part.
+fn path_and_query(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+    let path = path.split('#').next().unwrap_or(path);
+    path.split_once('?').unwrap_or((path, ""))
+}

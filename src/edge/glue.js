@@ -1,0 +1,481 @@
+// The runtime's side of every wait: starts an operation for Rust and resumes its task with the outcome.
+//
+// One call out starts an operation, one call in ends it (`resume`), so an await costs two crossings instead of the
+// ten of a promise that wasm-bindgen wraps. Nothing here decides anything; it converts and forwards.
+
+let core = null;
+let epoch = 0;
+let broken = false;
+let configured = -1;
+let lastId = 0;
+
+/** Client requests under way, by number. @type {Map<number, any>} */
+const requests = new Map();
+/** Durable Object ids by name: hashing the name costs more than remembering it. */
+const objectIds = new Map();
+const EMPTY = new Uint8Array(0);
+const READ_BYTES = 65536;
+/** How often a passed-on stream is looked at. It only bounds how exactly an idle time-out is kept. */
+const TICK_MS = 1000;
+/** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
+const KEEP_BYTES = 8 << 20;
+const TIMED_OUT = Symbol("timed out");
+
+export function attach(exports) {
+  core = exports;
+}
+
+/** The instance in use. Given an error, notes whether that error broke it. */
+export function current(error) {
+  if (error instanceof WebAssembly.RuntimeError) crash(error);
+  revive();
+  return { core, epoch };
+}
+
+// A trap leaves the instance's memory in an unknown state: every request in it is answered, and the next call gets a
+// fresh instance. Streams already under way go on, since they are the runtime's; their holds expire into rows.
+function crash(error) {
+  console.error("edgehold: wasm trap, the instance is replaced:", error);
+  broken = true;
+  const body = JSON.stringify({
+    error: { message: "The gateway met an internal error. Try again.", type: "api_error", param: null, code: "internal_error" },
+  });
+  for (const request of requests.values()) {
+    request.discard?.();
+    request.resolve(new Response(body, { status: 500, headers: { "content-type": "application/json" } }));
+    request.finish?.();
+  }
+  requests.clear();
+}
+
+function revive() {
+  if (!broken) return;
+  core.__wbg_reset_state();
+  broken = false;
+  epoch++;
+}
+
+// Every entry into wasm goes through here.
+function enter(run) {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof WebAssembly.RuntimeError) crash(error);
+    else console.error("edgehold:", error);
+  }
+}
+
+function resume(id, born, op, code, text, bytes) {
+  // Late news for a request that ended, or for an instance that is gone.
+  if (born !== epoch || broken || !requests.has(id)) return;
+  enter(() => core.resume(op, Date.now(), code, text, bytes));
+}
+
+/** The fetch handler. */
+export async function serve(request, env, ctx) {
+  revive();
+  if (configured !== epoch) {
+    const texts = Object.entries(env).filter(([name, value]) => typeof value === "string" && core.is_own_variable(name));
+    core.configure(JSON.stringify(Object.fromEntries(texts)));
+    configured = epoch;
+  }
+  const h = request.headers;
+  const head = [
+    request.method, request.url, h.get("authorization"), h.get("x-api-key"), h.get("api-key"), h.get("x-goog-api-key"),
+    h.get("x-edgehold-metadata"),
+  ].join("\n");
+  const limit = core.body_bytes_max();
+  let body = EMPTY;
+  let tooLarge = false;
+  if (request.body !== null) {
+    const length = h.get("content-length");
+    if (length !== null && Number(length) <= limit) body = new Uint8Array(await request.arrayBuffer());
+    else if (length === null) body = await readUpTo(request.body, limit);
+    if (body === null || (length !== null && Number(length) > limit)) {
+      tooLarge = true;
+      body = EMPTY;
+      request.body.cancel().catch(() => {});
+    }
+  }
+  revive();
+  const id = (lastId = (lastId % 0x3fffffff) + 1);
+  return new Promise((resolve) => {
+    requests.set(id, { env, ctx, headers: h, resolve, body, born: epoch, answer: null, stream: null, discard: null, finish: null });
+    enter(() => core.start(id, Date.now(), head, tooLarge, body));
+  });
+}
+
+async function readUpTo(stream, limit) {
+  const parts = [];
+  let size = 0;
+  const reader = stream.getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    size += value.length;
+    if (size > limit) {
+      await reader.cancel().catch(() => {});
+      return null;
+    }
+    parts.push(value);
+  }
+  return concat(parts);
+}
+
+function concat(parts) {
+  if (parts.length === 1) return parts[0];
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+function pairs(text) {
+  const headers = {};
+  if (text === "") return headers;
+  const lines = text.split("\n");
+  for (let i = 0; i + 1 < lines.length; i += 2) headers[lines[i]] = lines[i + 1];
+  return headers;
+}
+
+function within(promise, ms) {
+  let timer;
+  const timeout = new Promise((resolve) => { timer = setTimeout(resolve, ms, TIMED_OUT); });
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
+}
+
+// ── imported by Rust (src/edge/port.rs) ──────────────────────────────────────────────────────────────────────────────
+
+/** A header of the client's request. */
+export function header(id, name) {
+  return requests.get(id).headers.get(name) ?? undefined;
+}
+
+export function log(text) {
+  console.warn(text);
+}
+
+function stub(env, name) {
+  let id = objectIds.get(name);
+  if (id === undefined) {
+    if (objectIds.size > 10_000) objectIds.clear();
+    id = env.LEDGER.idFromName(name);
+    objectIds.set(name, id);
+  }
+  return env.LEDGER.get(id);
+}
+
+// A call that failed on the way may have arrived: commands are idempotent, so it is made again, on a new stub.
+async function callObject(env, name, command, tries) {
+  for (let n = 1; ; n++) {
+    try {
+      return await stub(env, name).apply(command);
+    } catch (error) {
+      if (n >= tries || error?.overloaded) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** n * (0.5 + Math.random())));
+    }
+  }
+}
+
+export function object_call(id, op, name, command) {
+  const { env, born } = requests.get(id);
+  callObject(env, name, command, 3).then(
+    (reply) => resume(id, born, op, 0, reply, EMPTY),
+    (error) => resume(id, born, op, -1, String(error?.message ?? error), EMPTY),
+  );
+}
+
+/** As object_call, without an answer, and after the client has been served. */
+export function object_tell(id, name, command) {
+  const { env, ctx } = requests.get(id);
+  ctx.waitUntil(callObject(env, name, command, 8).catch((error) => {
+    console.error("edgehold: a settlement did not arrive; its hold will expire into a row:", String(error?.message ?? error));
+  }));
+}
+
+export function send(id, op, url, headerText, secretText, played, body, timeoutMs, stream, untouched) {
+  const request = requests.get(id);
+  const { env, born } = request;
+  request.discard?.();
+  request.answer = request.stream = null;
+  const headers = pairs(headerText);
+  if (secretText !== "") {
+    const [header, prefix, name] = secretText.split("\n");
+    const secret = env[name];
+    if (typeof secret !== "string" || secret === "") {
+      // Rust is on the stack: it must not be entered again before it has returned.
+      queueMicrotask(() => resume(id, born, op, -3, name, EMPTY));
+      return;
+    }
+    headers[header] = prefix + secret;
+  }
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
+  request.discard = () => {
+    clearTimeout(timer);
+    abort.abort();
+    request.discard = null;
+  };
+  const payload = body === undefined ? request.body : body.slice();
+  const answered = async (response) => {
+    const h = response.headers;
+    const type = h.get("content-type") ?? "";
+    const head = [type, h.get("retry-after"), h.get("x-request-id") ?? h.get("request-id")].join("\n");
+    if (stream && response.status === 200 && type.startsWith("text/event-stream") && response.body !== null) {
+      clearTimeout(timer);
+      openStream(request, response, abort, untouched);
+      resume(id, born, op, 1000 + response.status, head, EMPTY);
+      return;
+    }
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    clearTimeout(timer);
+    request.discard = null;
+    request.answer = bytes;
+    resume(id, born, op, response.status, head, bytes);
+  };
+  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), abort.signal)
+    : fetch(url, { method: "POST", headers, body: payload, redirect: "manual", signal: abort.signal });
+  call.then(answered).catch((error) => {
+    clearTimeout(timer);
+    resume(id, born, op, abort.signal.reason === TIMED_OUT ? -2 : -1, String(error?.message ?? error), EMPTY);
+  });
+}
+
+// The embedded mock's script as a provider's answer.
+async function play({ status, headers, steps, ending }, signal) {
+  const pause = (ms) => new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    if (ms !== null) setTimeout(() => { signal.removeEventListener("abort", stop); resolve(); }, ms);
+  });
+  const pipe = new IdentityTransformStream();
+  const writer = pipe.writable.getWriter();
+  const encoder = new TextEncoder();
+  (async () => {
+    for (const [ms, text] of steps) {
+      if (ms > 0) await pause(ms);
+      await writer.write(encoder.encode(text));
+    }
+    if (ending === "stall") await pause(null);
+    if (ending === "cut") await writer.abort(new Error("the mock provider broke the connection"));
+    else await writer.close();
+  })().catch((error) => writer.abort(error).catch(() => {}));
+  return new Response(pipe.readable, { status, headers });
+}
+
+function openStream(request, response, abort, untouched) {
+  const [client, side] = untouched ? response.body.tee() : [null, response.body];
+  const reader = side.getReader({ mode: "byob" });
+  const stream = { client, reader, abort, pending: null, buffer: new ArrayBuffer(READ_BYTES), writer: null };
+  request.stream = stream;
+  request.discard = () => {
+    request.discard = null;
+    stream.client?.cancel().catch(() => {});
+    reader.cancel().catch(() => {});
+    abort.abort();
+  };
+}
+
+// One read at a time. Resolves with bytes, null at the end, or rejects.
+function read(stream) {
+  return (stream.pending ??= stream.reader.read(new Uint8Array(stream.buffer)).then(
+    ({ value, done }) => {
+      stream.pending = null;
+      if (value !== undefined) stream.buffer = value.buffer;
+      return done ? null : value.slice();
+    },
+    (error) => {
+      stream.pending = null;
+      throw error;
+    },
+  ));
+}
+
+export function peek(id, op, timeoutMs) {
+  const { stream, born } = requests.get(id);
+  within(read(stream), timeoutMs).then(
+    (bytes) => {
+      if (bytes === TIMED_OUT) resume(id, born, op, 2, "", EMPTY);
+      else if (bytes === null) resume(id, born, op, 1, "", EMPTY);
+      else resume(id, born, op, 0, "", bytes);
+    },
+    (error) => resume(id, born, op, 3, String(error?.message ?? error), EMPTY),
+  );
+}
+
+export function discard(id) {
+  requests.get(id)?.discard?.();
+}
+
+export function sleep(id, op, ms) {
+  const { born } = requests.get(id);
+  setTimeout(() => resume(id, born, op, 0, "", EMPTY), ms);
+}
+
+/** Answers the client: with text, or (text undefined) with the provider's whole answer. */
+export function respond(id, status, headerText, text) {
+  const request = requests.get(id);
+  request.resolve(new Response(text === undefined ? request.answer : text, { status, headers: pairs(headerText) }));
+}
+
+/** Answers the client with the stream under way. */
+export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
+  const request = requests.get(id);
+  const { ctx, born, stream } = request;
+  const pipe = new IdentityTransformStream();
+  ctx.waitUntil(new Promise((resolve) => { request.finish = resolve; }));
+  request.resolve(new Response(pipe.readable, { headers: pairs(headerText) }));
+  const deadline = Date.now() + totalMs;
+  const passing = filtered
+    ? passFiltered(request, id, pipe, first.slice(), idleMs, deadline)
+    : passUntouched(stream, pipe, idleMs, deadline);
+  passing.then(([end, text, parts]) => {
+    if (end !== 0) {
+      stream.abort.abort();
+      stream.reader.cancel().catch(() => {});
+    }
+    request.discard = null;
+    resume(id, born, op, end, text, concat(parts));
+    if (end === 1) request.finish?.();
+  });
+}
+
+// 0 the provider's end · 1 client gone · 2 time-out · 3 the provider's connection broke
+
+// The client's branch goes by natively; the side branch is read on a tick. A read that finds nothing stays pending and
+// is not waited for: JS must not wake for every chunk.
+async function passUntouched(stream, pipe, idleMs, deadline) {
+  const parts = [];
+  let size = 0;
+  let last = Date.now();
+  let ended = false;
+  let fault = null;
+  let open = true;
+  let cut = false;
+  const stop = new AbortController();
+  const settled = stream.client
+    .pipeTo(pipe.writable, { signal: stop.signal, preventClose: true, preventAbort: true })
+    .then(() => { open = false; }, () => { open = false; cut = true; });
+  const take = () => read(stream).then((bytes) => {
+    if (bytes === null) {
+      ended = true;
+      return false;
+    }
+    last = Date.now();
+    parts.push(bytes);
+    size += bytes.length;
+    while (size > KEEP_BYTES && parts.length > 1) size -= parts.shift().length;
+    return bytes.length === READ_BYTES;
+  }, (error) => {
+    ended = true;
+    fault = error;
+    return false;
+  });
+  let taking = null;
+  const step = () => (taking ??= take().finally(() => { taking = null; }));
+  const drain = async () => { while (!ended && (await Promise.race([step(), scheduler.wait(1)]))); };
+  while (open) {
+    await within(settled, Math.max(1, Math.min(TICK_MS, idleMs, deadline - Date.now())));
+    if (!open) break;
+    await drain();
+    const now = Date.now();
+    if (!ended && (now - last >= idleMs || now >= deadline)) {
+      stop.abort();
+      await settled;
+      stream.writable = pipe.writable;
+      return [2, "", parts];
+    }
+  }
+  stream.writable = pipe.writable;
+  if (!cut) {
+    while (!ended) await step();
+    return fault === null ? [0, "", parts] : [3, String(fault?.message ?? fault), parts];
+  }
+  // The pipe fails alike for a client that left and a provider that broke; only the side branch tells which. One read
+  // takes the rest, one more fails if it was the provider. Not until nothing comes: a fast provider never stops.
+  await drain();
+  if (!ended) await drain();
+  if (fault !== null) return [3, String(fault?.message ?? fault), parts];
+  return [1, "", parts];
+}
+
+// Every read goes through Rust, which gives back what may pass.
+async function passFiltered(request, id, pipe, first, idleMs, deadline) {
+  const { stream, born } = request;
+  const writer = (stream.writer = pipe.writable.getWriter());
+  let gone = false;
+  writer.closed.catch(() => { gone = true; });
+  try {
+    if (first.length > 0) await writer.write(first);
+  } catch {
+    return [1, "", []];
+  }
+  for (;;) {
+    let bytes;
+    try {
+      bytes = await within(read(stream), Math.max(1, Math.min(idleMs, deadline - Date.now())));
+    } catch (error) {
+      return [3, String(error?.message ?? error), []];
+    }
+    if (bytes === TIMED_OUT) return [2, "", []];
+    if (bytes === null) return [gone ? 1 : 0, "", []];
+    // After a wasm reset the rest goes by unfiltered rather than not at all.
+    const passed = born === epoch && !broken ? enter(() => core.filter(id, bytes)) ?? bytes : bytes;
+    if (passed.length === 0) continue;
+    try {
+      await writer.write(passed);
+    } catch {
+      return [1, "", []];
+    }
+  }
+}
+
+/** Sends the last bytes of a relayed stream and closes it. */
+export function end_stream(id, tail) {
+  const request = requests.get(id);
+  const { stream } = request;
+  (async () => {
+    const writer = stream.writer ?? stream.writable.getWriter();
+    if (tail !== "") await writer.write(new TextEncoder().encode(tail));
+    await writer.close();
+  })().catch(() => {}).finally(() => request.finish?.());
+}
+
+/** The task of this request is over. */
+export function done(id) {
+  requests.delete(id);
+}
+
+export function kv_get(id, op, name) {
+  const { env, born } = requests.get(id);
+  env.KV.get(name, { type: "text", cacheTtl: 30 }).then(
+    (value) => resume(id, born, op, value === null ? 1 : 0, value ?? "", EMPTY),
+    (error) => resume(id, born, op, -1, String(error?.message ?? error), EMPTY),
+  );
+}
+
+export function kv_put(id, op, name, value) {
+  const { env, born } = requests.get(id);
+  env.KV.put(name, value).then(
+    () => resume(id, born, op, 0, "", EMPTY),
+    (error) => resume(id, born, op, -1, String(error?.message ?? error), EMPTY),
+  );
+}
+
+/** `statements` is JSON: [[sql, [parameters…]], …]. One alone gives its rows; several are one transaction. */
+export function sql(id, op, statements) {
+  const { env, born } = requests.get(id);
+  (async () => {
+    const prepared = JSON.parse(statements).map(([text, values]) => env.DB.prepare(text).bind(...values));
+    if (prepared.length === 1) return (await prepared[0].all()).results;
+    await env.DB.batch(prepared);
+    return [];
+  })().then(
+    (rows) => resume(id, born, op, 0, JSON.stringify(rows), EMPTY),
+    (error) => resume(id, born, op, -1, String(error?.message ?? error), EMPTY),
+  );
+}

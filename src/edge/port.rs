@@ -1,0 +1,49 @@
+//! What `glue.js` offers. Each `op` ends in one call of [`super::resume`].
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+#[wasm_bindgen(raw_module = "../../src/edge/glue.js")]
+extern "C" {
+    /// A header of the client's request.
+    pub(super) fn header(id: u32, name: &str) -> Option<String>;
+    /// A line in the log.
+    pub(super) fn log(text: &str);
+    /// Asks an object.
+    pub(super) fn object_call(id: u32, op: u32, name: &str, command: &str);
+    /// Tells an object, in the background.
+    pub(super) fn object_tell(id: u32, name: &str, command: &str);
+    /// Calls a provider.
+    #[allow(clippy::too_many_arguments, reason = "one crossing")]
+    pub(super) fn send(
+        id: u32,
+        op: u32,
+        url: &str,
+        headers: &str,
+        secret: &str,
+        played: bool,
+        body: Option<&[u8]>,
+        timeout_ms: f64,
+        stream: bool,
+        untouched: bool,
+    );
+    /// Reads on in the stream under way.
+    pub(super) fn peek(id: u32, op: u32, timeout_ms: f64);
+    /// Ends the call under way.
+    pub(super) fn discard(id: u32);
+    /// Waits.
+    pub(super) fn sleep(id: u32, op: u32, ms: f64);
+    /// Answers the client.
+    pub(super) fn respond(id: u32, status: u16, headers: &str, text: Option<&str>);
+    /// Answers the client with the stream under way.
+    pub(super) fn relay(id: u32, op: u32, headers: &str, filtered: bool, first: &[u8], idle_ms: f64, total_ms: f64);
+    /// The last bytes of a relayed stream.
+    pub(super) fn end_stream(id: u32, tail: &str);
+    /// The task is over.
+    pub(super) fn done(id: u32);
+    /// Reads from KV.
+    pub(super) fn kv_get(id: u32, op: u32, name: &str);
+    /// Writes to KV.
+    pub(super) fn kv_put(id: u32, op: u32, name: &str, value: &str);
+    /// Runs SQL on D1.
+    pub(super) fn sql(id: u32, op: u32, statements: &str);
+}

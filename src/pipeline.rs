@@ -1,0 +1,472 @@
+//! The path of a request. Read this first.
+
+use crate::{
+    admit::{
+        bound::{self, TokenBound},
+        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Standing},
+    },
+    authenticate::{self, authenticate},
+    config::policy::Policy,
+    dialect::openai_chat::{
+        request::ChatRequest,
+        stream::{Meter, WithoutUsage},
+    },
+    dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
+    model::{
+        id::RequestId,
+        money::NanoUsd,
+        time::Timestamp,
+    },
+    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
+    refusal::Refusal,
+    route::{self, Plan},
+    settle::{Account, row::Outcome},
+};
+use serde_json::json;
+use std::{cell::RefCell, rc::Rc};
+
+/// Bodies larger than this are refused unread.
+pub const BODY_BYTES_MAX: usize = 20 << 20;
+/// A hold outlives the last moment its request can end by this, so that a settlement under way still finds it.
+const HOLD_GRACE_MS: i64 = 60_000;
+
+/// Serves one chat completion.
+///
+///  1. **authenticate**: who is asking                     → `KeyRecord`
+///  2. **decode**: what they ask                           → `ChatRequest`
+///  3. **route**: whom to ask, in what order               → `Plan`
+///  4. **guard**: may this be asked (refused in `route` until guardrails exist)
+///  5. **cache**: has this been answered (comes later; the route's rule is kept)
+///  6. **admit**: the upper bound is held at every level   → `Ticket`
+///  7. **dispatch**: send, retry, fall back                → first content in hand
+///  8. **stream**: pass on, meter off to the side
+///  9. **settle**: price, release, one row for each attempt
+pub async fn serve<W: World>(world: &W, request: &ClientRequest) {
+    let id = RequestId::mint(world.now().0, world.random());
+    if let Err(refusal) = admitted(world, request, &id).await {
+        refuse(world, &id, &refusal);
+    }
+}
+
+/// Answers with a refusal in the caller's dialect.
+pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
+    if let Some(operator) = &refusal.operator {
+        world.log(&format!("{id} {} {}: {operator}", refusal.status, refusal.code));
+    }
+    let mut headers: Headers = vec![
+        ("content-type", "application/json".to_owned()),
+        ("x-edgehold-request-id", id.0.clone()),
+    ];
+    if let Some(seconds) = refusal.retry_after_s() {
+        headers.push(("retry-after", seconds.to_string()));
+    }
+    world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+}
+
+async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) -> Result<(), Refusal> {
+    if request.too_large {
+        return Err(Refusal::new(
+            413,
+            "invalid_request_error",
+            "request_too_large",
+            format!("The body is larger than {} MiB.", BODY_BYTES_MAX >> 20),
+        ));
+    }
+    let mut key = authenticate(world, request, false).await?;
+    let chat = ChatRequest::decode(&request.body)?;
+    let policy = world.policy().await.map_err(|fault| Refusal::unavailable(fault.0))?;
+
+    if world.variable("EDGEHOLD_ADMISSION").is_some_and(|value| value == "off") {
+        let case = Case::new(world, id, request, &chat, &policy, &key)?;
+        finish(world, &case, None).await;
+        return Ok(());
+    }
+    for fresh in [false, true] {
+        let mut case = Case::new(world, id, request, &chat, &policy, &key)?;
+        if fresh {
+            case.ticket.push_str("-2");
+        }
+        let standing = case.hold(world, NanoUsd::ZERO).await?;
+        if standing.key_revision > key.revision && !fresh {
+            // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
+            let release = Command::Settle { ticket: id.0.clone(), rows: vec![] };
+            world.ledger(&key.customer, &release).await.map_err(|fault| Refusal::unavailable(fault.0))?;
+            key = authenticate(world, request, true).await?;
+            continue;
+        }
+        finish(world, &case, Some(standing)).await;
+        return Ok(());
+    }
+    Err(Refusal::unavailable("the key's record in the object is older than its node"))
+}
+
+/// An admitted request: everything the later stages need, in one place.
+struct Case<'a> {
+    id: &'a RequestId,
+    ticket: String,
+    request: &'a ClientRequest,
+    chat: &'a ChatRequest,
+    policy: &'a Policy,
+    key: &'a KeyRecord,
+    plan: Plan<'a>,
+    admitted_at: Timestamp,
+    deadline: Timestamp,
+    /// The dearest of all targets; `None` if one of them has no price.
+    bound: Option<NanoUsd>,
+    tokens: TokenBound,
+}
+
+impl<'a> Case<'a> {
+    fn new<W: World>(
+        world: &W,
+        id: &'a RequestId,
+        request: &'a ClientRequest,
+        chat: &'a ChatRequest,
+        policy: &'a Policy,
+        key: &'a KeyRecord,
+    ) -> Result<Self, Refusal> {
+        let plan = route::plan(policy, key, request, chat, &|name| world.header(name))?;
+        if chat.web_search {
+            return Err(Refusal::bad_param(
+                "unsupported_parameter",
+                "web_search_options",
+                "web_search_options costs extra for each search, which this gateway cannot hold yet. Leave it out.",
+            ));
+        }
+        let bytes = request.body.len();
+        let mut most = TokenBound { input: 0, output: 0, cap_to_send: None };
+        let mut bound = Some(NanoUsd::ZERO);
+        for stop in &plan.stops {
+            let tokens = bound::tokens(chat, bytes, key.default_max_tokens, stop.price.as_ref());
+            most.input = most.input.max(tokens.input);
+            most.output = most.output.max(tokens.output);
+            let dearest =
+                stop.price.map(|price| price.upper_bound(tokens.input, tokens.output, held_tier(chat)));
+            bound = bound.zip(dearest).map(|(a, b)| a.max(b));
+        }
+        let admitted_at = world.now();
+        let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
+        Ok(Self {
+            id,
+            ticket: id.0.clone(),
+            request,
+            chat,
+            policy,
+            key,
+            plan,
+            admitted_at,
+            deadline: admitted_at.plus_ms(total_ms),
+            bound,
+            tokens: most,
+        })
+    }
+
+    fn account(&self) -> Account<'_> {
+        Account {
+            id: self.id,
+            at: self.admitted_at,
+            key: self.key,
+            chat: self.chat,
+            plan: &self.plan,
+            policy_version: self.policy.version,
+        }
+    }
+
+    /// Holds the bound, and what earlier attempts already cost on top.
+    async fn hold<W: World>(&self, world: &W, spent: NanoUsd) -> Result<Standing, Refusal> {
+        let grace_ms = world
+            .variable("EDGEHOLD_HOLD_GRACE_MS")
+            .and_then(|text| text.parse::<i64>().ok())
+            .unwrap_or(HOLD_GRACE_MS);
+        let limit = self.plan.route.rate_limit;
+        let command = Command::Hold(Hold {
+            ticket: self.ticket.clone(),
+            key: self.key.id.clone(),
+            bound: self.bound.map(|bound| bound.plus(spent)),
+            tokens: self.tokens.input.saturating_add(self.tokens.output),
+            ttl_ms: self.deadline.since_ms(world.now()).max(0).saturating_add(grace_ms),
+            route: limit.map(|limit| RouteLimit {
+                name: self.plan.route.name.clone(),
+                rpm: limit.rpm,
+                tpm: limit.tpm,
+            }),
+            unsettled: Box::new(self.account().unsettled()),
+        });
+        match world.ledger(&self.key.customer, &command).await {
+            Ok(Reply::Held(standing)) => Ok(standing),
+            Ok(Reply::Refused(denial)) => Err(self.denied(&denial)),
+            Ok(other) => Err(Refusal::unavailable(format!("the object answered a hold with {other:?}"))),
+            Err(fault) => Err(Refusal::unavailable(fault.0)),
+        }
+    }
+
+    /// The object's refusal in words for the caller.
+    fn denied(&self, denial: &Denial) -> Refusal {
+        match denial {
+            Denial::UnknownKey => authenticate::unknown(),
+            Denial::Blocked { level } => authenticate::blocked(level.word()),
+            Denial::Expired => authenticate::expired(),
+            Denial::Unpriced { level } => Refusal::bad_param(
+                "model_not_priced",
+                "model",
+                format!(
+                    "The model '{}' (or a fallback of it) has no price here, and this {} has a budget, so it cannot be admitted. The operator can set one under `prices`.",
+                    self.chat.model,
+                    level.word()
+                ),
+            ),
+            Denial::Rate { level, unit, limit, retry_after_ms } => {
+                let message = match retry_after_ms {
+                    Some(ms) => format!(
+                        "Rate limit of this {}: {limit} {} per minute. Try again in {} s.",
+                        level.word(),
+                        unit.word(),
+                        (ms + 999) / 1_000
+                    ),
+                    None => format!(
+                        "This request may use up to {} tokens; the limit of this {} is {limit} per minute. Lower max_tokens.",
+                        self.tokens.input.saturating_add(self.tokens.output),
+                        level.word()
+                    ),
+                };
+                let mut refusal = Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message).with(
+                    "limit",
+                    json!({"level": level.word(), "kind": unit.word(), "window": "minute", "limit": limit}),
+                );
+                refusal.retry_after_ms = *retry_after_ms;
+                refusal
+            }
+            Denial::Budget { level, window, limit, taken, resets_at } => {
+                let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
+                let affordable = self.affordable_output(remaining).filter(|tokens| *tokens > 0);
+                let needed = self.bound.unwrap_or(NanoUsd::ZERO);
+                let hint = match affordable {
+                    Some(tokens) => format!(" With max_tokens {tokens} it would fit."),
+                    None => String::new(),
+                };
+                let mut refusal = Refusal::new(
+                    402,
+                    "insufficient_quota",
+                    "insufficient_budget",
+                    format!(
+                        "The {} budget of this {} has ${remaining} left; this request can cost up to ${needed}.{hint}",
+                        window.word(),
+                        level.word()
+                    ),
+                )
+                .with(
+                    "limit",
+                    json!({"level": level.word(), "kind": "budget", "window": window.word(),
+                           "limit_nanousd": limit, "taken_nanousd": taken, "remaining_nanousd": remaining,
+                           "needed_nanousd": needed,
+                           "resets_at": resets_at.map(Timestamp::to_rfc3339)}),
+                );
+                if let Some(tokens) = affordable {
+                    refusal = refusal.with("affordable_max_tokens", tokens);
+                }
+                refusal
+            }
+        }
+    }
+
+    /// The largest output cap with which every target fits into `remaining`.
+    fn affordable_output(&self, remaining: NanoUsd) -> Option<u64> {
+        let bytes = self.request.body.len();
+        let each = self.plan.stops.iter().map(|stop| {
+            let price = stop.price?;
+            // Naming a smaller cap makes the body itself a little longer.
+            let tokens = bound::tokens(self.chat, bytes + 40, self.key.default_max_tokens, Some(&price));
+            Some(price.affordable_output(remaining, tokens.input, held_tier(self.chat)) / self.chat.choices.max(1))
+        });
+        each.fold(Some(u64::MAX), |least, tokens| Some(least?.min(tokens?)))
+    }
+
+    fn answer_headers(&self, attempts: &[Attempt], standing: Option<&Standing>) -> Headers {
+        let mut headers: Headers = Vec::with_capacity(16);
+        headers.push(("x-edgehold-request-id", self.id.0.clone()));
+        if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
+            headers.push(("x-edgehold-provider", stop.target.provider.clone()));
+            headers.push(("x-edgehold-model", visible(&stop.target.model)));
+        }
+        headers.push(("x-edgehold-route", visible(&self.plan.route.name)));
+        headers.push(("x-edgehold-attempts", attempts.len().to_string()));
+        headers.push(("x-edgehold-cache", "off".to_owned()));
+        let Some(standing) = standing else { return headers };
+        if let Some(remaining) = standing.budget_remaining {
+            headers.push(("x-edgehold-budget-remaining-usd", remaining.to_string()));
+            headers.push(("x-edgehold-budget-held-usd", self.bound.unwrap_or_default().to_string()));
+        }
+        if let Some(rate) = standing.requests {
+            headers.push(("x-ratelimit-limit-requests", rate.limit.to_string()));
+            headers.push(("x-ratelimit-remaining-requests", rate.remaining.to_string()));
+            headers.push(("x-ratelimit-reset-requests", format!("{}ms", rate.reset_ms)));
+        }
+        if let Some(rate) = standing.tokens {
+            headers.push(("x-ratelimit-limit-tokens", rate.limit.to_string()));
+            headers.push(("x-ratelimit-remaining-tokens", rate.remaining.to_string()));
+            headers.push(("x-ratelimit-reset-tokens", format!("{}ms", rate.reset_ms)));
+        }
+        headers
+    }
+}
+
+/// The tier the bound is computed for. `auto` lets the project decide, which may mean the dearest.
+fn held_tier(chat: &ChatRequest) -> Option<&str> {
+    match chat.service_tier.as_deref() {
+        Some("auto") => Some("priority"),
+        tier => tier,
+    }
+}
+
+/// A name fit for a header: names of models and routes are the operator's, and may hold anything.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+/// Earlier attempts that cost something must fit beside the next one.
+struct Extension<'a, 'b, W> {
+    world: &'a W,
+    case: &'a Case<'b>,
+    held: bool,
+    covered: NanoUsd,
+}
+
+impl<W: World> Allowance for Extension<'_, '_, W> {
+    async fn allow_another(&mut self, attempts: &[Attempt]) -> bool {
+        let spent = self.case.account().total(attempts);
+        if !self.held || spent <= self.covered {
+            return true;
+        }
+        self.covered = spent;
+        self.case.hold(self.world, spent).await.is_ok()
+    }
+}
+
+/// Stages 7 to 9.
+async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>) {
+    let order = Order {
+        request: case.request,
+        chat: case.chat,
+        plan: &case.plan,
+        default_cap: case.key.default_max_tokens,
+        deadline: case.deadline,
+    };
+    let mut attempts = Vec::with_capacity(1);
+    let mut extension = Extension { world, case, held: standing.is_some(), covered: NanoUsd::ZERO };
+    let dispatched = dispatch(world, &order, &mut extension, &mut attempts).await;
+    let mut headers = case.answer_headers(&attempts, standing.as_ref());
+    match dispatched {
+        Dispatched::Answer(head) | Dispatched::PassOn(head) => {
+            pass_on(world, case, &attempts, head, headers);
+        }
+        Dispatched::Failed(refusal) => {
+            if let Some(operator) = &refusal.operator {
+                world.log(&format!("{} {} {}: {operator}", case.id, refusal.status, refusal.code));
+            }
+            headers.push(("content-type", "application/json".to_owned()));
+            if let Some(seconds) = refusal.retry_after_s() {
+                headers.push(("retry-after", seconds.to_string()));
+            }
+            world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+        }
+        Dispatched::Stream(opening) => {
+            headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
+            headers.push(("cache-control", "no-cache, no-transform".to_owned()));
+            stream(world, case, opening, headers, &mut attempts).await;
+        }
+    }
+    if standing.is_some() {
+        let rows = case.account().rows(&attempts);
+        world.settle(&case.key.customer, &Command::Settle { ticket: case.ticket.clone(), rows });
+    }
+}
+
+/// A whole answer goes to the client as it came.
+fn pass_on<W: World>(world: &W, case: &Case<'_>, attempts: &[Attempt], head: Head, mut headers: Headers) {
+    headers.push(("x-edgehold-cost-usd", case.account().total(attempts).to_string()));
+    let content_type = if head.content_type.is_empty() { "application/json".to_owned() } else { head.content_type };
+    headers.push(("content-type", content_type));
+    world.respond(head.status, headers, AnswerBody::Upstream);
+}
+
+/// Passes a stream on to its end and writes into the last attempt what went by.
+async fn stream<W: World>(
+    world: &W,
+    case: &Case<'_>,
+    opening: Opening,
+    headers: Headers,
+    attempts: &mut [Attempt],
+) {
+    let idle_ms = case.plan.route.timeouts.idle_ms;
+    let total_ms = case.deadline.since_ms(world.now()).max(1).unsigned_abs();
+    let (end, meter, rest) = match opening {
+        Opening::Untouched(mut meter) => {
+            let relayed = world.relay(headers, Relay::Untouched, idle_ms, total_ms).await;
+            meter.push(&relayed.bytes);
+            meter.finish();
+            (relayed.end, meter, Vec::new())
+        }
+        Opening::Filtered(filter, passed) => {
+            let filter = Rc::new(RefCell::new(filter));
+            let relay = Relay::Filtered(Rc::clone(&filter), passed);
+            let relayed = world.relay(headers, relay, idle_ms, total_ms).await;
+            let WithoutUsage { meter } = &mut *filter.borrow_mut();
+            let mut last = WithoutUsage { meter: std::mem::take(meter) };
+            let rest = last.finish();
+            (relayed.end, last.meter, rest)
+        }
+    };
+    let (outcome, error) = judge_end(&end, &meter);
+    if outcome != Outcome::ClientGone {
+        let mut tail = String::from_utf8(rest).unwrap_or_default();
+        if outcome != Outcome::Ok {
+            tail.push_str(&break_event(outcome, case.id));
+        }
+        world.end_stream(tail);
+    }
+    let Some(attempt) = attempts.last_mut() else { return };
+    record(case, attempt, outcome, error, meter);
+    attempt.ended = world.now();
+}
+
+fn judge_end(end: &RelayEnd, meter: &Meter) -> (Outcome, Option<String>) {
+    match end {
+        // A client that leaves after the terminal event has got everything.
+        RelayEnd::ClientGone if meter.done => (Outcome::Ok, None),
+        RelayEnd::ClientGone => (Outcome::ClientGone, None),
+        RelayEnd::Timeout => (Outcome::Timeout, Some("the stream stood still, or took too long".to_owned())),
+        RelayEnd::Broken(message) if !meter.done => (Outcome::Truncated, Some(message.clone())),
+        RelayEnd::End | RelayEnd::Broken(_) => match &meter.error {
+            Some(message) => (Outcome::UpstreamError, Some(message.clone())),
+            None if meter.complete() => (Outcome::Ok, None),
+            None => (Outcome::Truncated, Some("the stream ended without its terminal event".to_owned())),
+        },
+    }
+}
+
+/// The last event of a stream that broke: an error the client's SDK raises, never a synthetic `[DONE]`.
+fn break_event(outcome: Outcome, id: &RequestId) -> String {
+    let (message, code) = match outcome {
+        Outcome::Timeout => ("The provider stopped sending.", "stream_timeout"),
+        Outcome::UpstreamError => return String::new(),
+        _ => ("The provider's stream broke off before its end.", "stream_truncated"),
+    };
+    let error = json!({"error": {"message": format!("{message} ({id})"), "type": "upstream_error",
+                                 "param": null, "code": code}});
+    // An unfinished event may stand before it: the empty line ends that one.
+    format!("\n\ndata: {error}\n\n")
+}
+
+fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Option<String>, meter: Meter) {
+    attempt.outcome = outcome;
+    attempt.error = error;
+    match meter.usage {
+        Some(usage) => {
+            attempt.usage = usage;
+            attempt.usage_json = meter.usage_json;
+        }
+        None => attempt.estimate(bound::estimated_input(case.chat), meter.estimated_output()),
+    }
+    attempt.service_tier = meter.service_tier;
+    attempt.upstream_id = meter.id.or(attempt.upstream_id.take());
+}

@@ -1,0 +1,113 @@
+//! What a virtual key may learn about itself: its limits, its requests, its models.
+
+use crate::{
+    admit::wire::{Command, KeyRecord, Reply},
+    authenticate::authenticate,
+    config::policy::{Condition, Policy},
+    model::{id::RequestId, time::Timestamp},
+    pipeline,
+    ports::{AnswerBody, ClientRequest, Fault, World},
+    provider::PROVIDERS,
+    refusal::Refusal,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Answers one of the self-service paths.
+pub async fn handle<W: World>(world: &W, request: &ClientRequest, path: &str) {
+    match answer(world, request, path).await {
+        Ok(body) => {
+            let headers = vec![("content-type", "application/json".to_owned())];
+            world.respond(200, headers, AnswerBody::Text(body.to_string()));
+        }
+        Err(refusal) => {
+            pipeline::refuse(world, &RequestId::mint(world.now().0, world.random()), &refusal);
+        }
+    }
+}
+
+async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Result<Value, Refusal> {
+    let key = authenticate(world, request, false).await?;
+    if path == "/v1/key" {
+        return describe(world, &key).await;
+    }
+    if let Some(id) = path.strip_prefix("/v1/requests/") {
+        return find(world, &key, id).await;
+    }
+    let policy = world.policy().await.map_err(unavailable)?;
+    let entry = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "edgehold"});
+    let names = models(&policy, &key);
+    match path.strip_prefix("/v1/models/") {
+        None => Ok(json!({"object": "list", "data": names.iter().map(|name| entry(name)).collect::<Vec<_>>()})),
+        Some(name) if names.contains(name) => Ok(entry(name)),
+        Some(name) => Err(Refusal::new(
+            404,
+            "invalid_request_error",
+            "model_not_found",
+            format!("The model '{name}' is not known here, or this key may not use it."),
+        )),
+    }
+}
+
+fn unavailable(fault: Fault) -> Refusal {
+    Refusal::unavailable(fault.0)
+}
+
+/// Names a caller may use: aliases, models that routes ask for or lead to.
+fn models(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
+    let built_in = PROVIDERS.iter().flat_map(|kind| kind.aliases.iter().map(|(alias, _)| (*alias).to_owned()));
+    let targets = policy.routes.iter().flat_map(|route| route.targets.iter().chain(&route.fallbacks));
+    let led_to = targets.map(|target| format!("{}/{}", target.provider, target.model));
+    let asked_for = policy.routes.iter().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
+        Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
+        _ => None,
+    });
+    policy
+        .aliases
+        .keys()
+        .cloned()
+        .chain(built_in)
+        .chain(led_to)
+        .chain(asked_for.flatten())
+        .filter(|name| key.models.as_ref().is_none_or(|models| models.matches(name)))
+        .collect()
+}
+
+async fn describe<W: World>(world: &W, key: &KeyRecord) -> Result<Value, Refusal> {
+    let reply = world.ledger(&key.customer, &Command::Describe { key: key.id.clone() }).await.map_err(unavailable)?;
+    let Reply::Limits { limits } = reply else {
+        return Err(Refusal::unavailable(format!("the object answered a description with {reply:?}")));
+    };
+    Ok(json!({
+        "object": "key", "id": key.id, "name": key.name, "customer_id": key.customer, "team_id": key.team,
+        "models": key.models, "expires_at": key.expires_at.map(Timestamp::to_rfc3339), "limits": limits,
+    }))
+}
+
+/// The rows of one request, for the key that made it.
+async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, Refusal> {
+    let missing = || {
+        Refusal::new(
+            404,
+            "invalid_request_error",
+            "request_not_found",
+            "This key made no request of that id. The id is in the x-edgehold-request-id header of every answer.",
+        )
+    };
+    let id = RequestId::parse(id).ok_or_else(missing)?;
+    let query = "SELECT * FROM ledger WHERE request_id = ?1 AND key_id = ?2 ORDER BY attempt";
+    let drained = world.sql(&[(query.to_owned(), vec![json!(id), json!(key.id)])]).await;
+    if let Ok(rows) = &drained {
+        if !rows.is_empty() {
+            return Ok(json!({"object": "request", "id": id, "state": "settled", "rows": rows}));
+        }
+    }
+    // Not in D1 yet, or D1 is away: the object knows.
+    let reply = world.ledger(&key.customer, &Command::Find { ticket: id.0.clone() }).await.map_err(unavailable)?;
+    match reply {
+        Reply::Found { state, rows } if rows.iter().all(|row| row.key_id == key.id.0) => {
+            Ok(json!({"object": "request", "id": id, "state": state, "rows": rows}))
+        }
+        _ => Err(drained.map_or_else(|fault| Refusal::unavailable(fault.0), |_| missing())),
+    }
+}

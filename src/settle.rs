@@ -1,0 +1,115 @@
+//! Settlement: what each attempt cost, and the rows that say so.
+
+pub mod price;
+pub mod row;
+
+use crate::{
+    admit::wire::KeyRecord,
+    dialect::openai_chat::request::ChatRequest,
+    dispatch::Attempt,
+    model::{id::RequestId, money::NanoUsd, time::Timestamp},
+    route::{Plan, Stop},
+};
+use row::{LedgerRow, Outcome, TokenColumns};
+
+/// The request as its rows describe it: what does not change from attempt to attempt.
+#[derive(Debug)]
+pub struct Account<'a> {
+    /// The request.
+    pub id: &'a RequestId,
+    /// When it was admitted.
+    pub at: Timestamp,
+    /// Whose.
+    pub key: &'a KeyRecord,
+    /// What was asked.
+    pub chat: &'a ChatRequest,
+    /// Where it went.
+    pub plan: &'a Plan<'a>,
+    /// The version of the policy, for prices that are the operator's.
+    pub policy_version: u64,
+}
+
+impl Account<'_> {
+    /// What an attempt cost.
+    #[must_use]
+    pub fn cost(&self, attempt: &Attempt) -> NanoUsd {
+        let Some(price) = self.stop(attempt.stop).and_then(|stop| stop.price) else { return NanoUsd::ZERO };
+        let tier = attempt.service_tier.as_deref().or(self.chat.service_tier.as_deref());
+        price.cost(&attempt.usage, tier)
+    }
+
+    /// What all attempts cost.
+    #[must_use]
+    pub fn total(&self, attempts: &[Attempt]) -> NanoUsd {
+        attempts.iter().fold(NanoUsd::ZERO, |sum, attempt| sum.plus(self.cost(attempt)))
+    }
+
+    fn stop(&self, index: usize) -> Option<&Stop<'_>> {
+        self.plan.stops.get(index)
+    }
+
+    /// The rows, one for each attempt.
+    #[must_use]
+    pub fn rows(&self, attempts: &[Attempt]) -> Vec<LedgerRow> {
+        attempts
+            .iter()
+            .zip(1..)
+            .map(|(attempt, number)| LedgerRow {
+                attempt: number,
+                outcome: attempt.outcome,
+                status: attempt.status,
+                tokens: TokenColumns::from(attempt.usage),
+                usage_estimated: attempt.usage_estimated,
+                usage_json: attempt.usage_json.clone(),
+                cost_nanousd: self.cost(attempt),
+                first_byte_ms: attempt.first_byte_ms,
+                duration_ms: attempt.ended.since_ms(attempt.started),
+                upstream_id: attempt.upstream_id.clone(),
+                error: attempt.error.clone(),
+                ..self.blank(attempt.stop)
+            })
+            .collect()
+    }
+
+    /// The row a hold expires to: the first choice, charged at the bound by whoever writes it.
+    #[must_use]
+    pub fn unsettled(&self) -> LedgerRow {
+        self.blank(0)
+    }
+
+    fn blank(&self, stop: usize) -> LedgerRow {
+        let stop = self.stop(stop);
+        let price_version = match stop.and_then(|stop| stop.price) {
+            None => "none".to_owned(),
+            Some(price) => {
+                price.version.map_or_else(|| format!("override@{}", self.policy_version), str::to_owned)
+            }
+        };
+        LedgerRow {
+            request_id: self.id.0.clone(),
+            attempt: 1,
+            at_ms: self.at,
+            customer_id: self.key.customer.0.clone(),
+            team_id: self.key.team.as_ref().map(|team| team.0.clone()),
+            key_id: self.key.id.0.clone(),
+            route: self.plan.route.name.clone(),
+            requested_model: self.chat.model.clone(),
+            provider: stop.map(|stop| stop.target.provider.clone()).unwrap_or_default(),
+            model: stop.map(|stop| stop.target.model.clone()).unwrap_or_default(),
+            outcome: Outcome::Unsettled,
+            status: 0,
+            streamed: self.chat.stream,
+            tokens: TokenColumns::default(),
+            usage_estimated: false,
+            usage_json: None,
+            cost_nanousd: NanoUsd::ZERO,
+            price_version,
+            first_byte_ms: None,
+            duration_ms: 0,
+            upstream_id: None,
+            metadata: (!self.plan.metadata.is_empty())
+                .then(|| serde_json::to_string(&self.plan.metadata).unwrap_or_default()),
+            error: None,
+        }
+    }
+}

@@ -1,0 +1,498 @@
+//! What the price table and the pricing rules promise.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn price(provider: &str, model: &str) -> Price {
+    price_of(&BTreeMap::new(), provider, provider, model)
+        .unwrap_or_else(|| panic!("{provider}/{model} has no price"))
+}
+
+fn overrides(key: &str, price: PriceOverride) -> BTreeMap<String, PriceOverride> {
+    BTreeMap::from([(key.to_owned(), price)])
+}
+
+/// All standard and tier scales of a row.
+fn scales(model: &Model) -> impl Iterator<Item = &Scale> {
+    std::iter::once(&model.standard).chain(model.tiers.iter().map(|(_, scale)| scale))
+}
+
+#[test]
+fn the_table_is_sorted_without_doubles_so_that_binary_search_finds_every_row() {
+    assert!(table::MODELS.len() >= 50, "{}", table::MODELS.len());
+    assert!(table::MODELS.is_sorted_by(|a, b| (a.provider, a.name) < (b.provider, b.name)));
+    for model in table::MODELS {
+        let found = row(model.provider, model.name).map(|found| found.name);
+        assert_eq!(found, Some(model.name));
+    }
+}
+
+#[test]
+fn every_row_makes_sense() {
+    for model in table::MODELS {
+        let name = model.name;
+        assert!(model.context_tokens > 0, "{name}");
+        for scale in scales(model) {
+            assert!(scale.above.is_sorted_by(|a, b| a.0 < b.0), "{name}: thresholds ascend");
+            for rates in scale.reachable(u64::MAX) {
+                // From $0.005 to $1,000 per million: a slip of a power of ten shows.
+                assert!((5_000..=1_000_000_000).contains(&rates.input.0), "{name}: {rates:?}");
+                assert!(rates.output.0 <= 1_000_000_000, "{name}: {rates:?}");
+                assert!(rates.cache_read <= rates.input, "{name}: a cache read is a discount");
+                assert!(rates.cache_write_1h >= rates.cache_write_5m, "{name}: longer is dearer");
+                assert_eq!(rates.output.0 == 0, model.output_tokens == 0, "{name}: only embeddings are free");
+            }
+        }
+        assert!(
+            model.tiers.iter().all(|(tier, _)| ["fast", "flex", "priority", "ultrafast"].contains(tier)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn prices_are_those_of_the_providers_pages() {
+    // Read 2026-11-21, dollars per million tokens: input, cache read, write 5 min, write 1 h, output.
+    // https://platform.claude.com/docs/en/about-claude/pricing
+    // https://api-docs.deepseek.com/quick_start/pricing (peak hours)
+    let pages = [
+        ("anthropic", "claude-fable-5-1", ["10", "0.25", "12.5", "20", "50"]),
+        ("anthropic", "claude-opus-5", ["5", "0.5", "6.25", "10", "25"]),
+        ("anthropic", "claude-opus-5-5", ["4", "0.2", "5", "8", "20"]),
+        ("anthropic", "claude-sonnet-4-5", ["3", "0.3", "3.75", "6", "15"]),
+        ("anthropic", "claude-haiku-4-5", ["1", "0.1", "1.25", "2", "5"]),
+        ("deepseek", "deepseek-flash", ["0.3", "0.006", "0.3", "0.3", "1.2"]),
+        ("deepseek", "deepseek-v4-pro", ["1.32", "0.044", "1.32", "1.32", "3.96"]),
+    ];
+    for (provider, model, dollars) in pages {
+        let rates = price(provider, model).standard.base;
+        let cells = [rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h, rates.output];
+        let said = dollars.map(|text| PicoUsd::parse_usd(&format!("{text}e-6")).unwrap());
+        assert_eq!(cells, said, "{model}");
+    }
+    // Priority processing, https://openai.com/api-priority-processing/: input, cached input, output.
+    let priority = [
+        ("gpt-5.5", ["12.5", "1.25", "75"]),
+        ("gpt-5.4", ["5", "0.5", "30"]),
+        ("gpt-5.4-mini", ["1.5", "0.15", "9"]),
+        ("gpt-5.2", ["3.5", "0.35", "28"]),
+        ("gpt-5", ["2.5", "0.25", "20"]),
+        ("gpt-5-mini", ["0.45", "0.045", "3.6"]),
+        ("gpt-4.1", ["3.5", "0.875", "14"]),
+    ];
+    for (model, dollars) in priority {
+        let rates = price("openai", model).tier(Some("priority")).unwrap().base;
+        let said = dollars.map(|text| PicoUsd::parse_usd(&format!("{text}e-6")).unwrap());
+        assert_eq!([rates.input, rates.cache_read, rates.output], said, "{model}");
+    }
+}
+
+#[test]
+fn a_snapshot_costs_what_its_base_costs_unless_it_has_a_row() {
+    assert_eq!(price("openai", "gpt-4o-mini-2024-07-18"), price("openai", "gpt-4o-mini"));
+    assert_eq!(price("anthropic", "claude-opus-4-5-20251101"), price("anthropic", "claude-opus-4-5"));
+    let million = Usage { input: 1_000_000, ..Usage::default() };
+    assert_eq!(price("openai", "gpt-4o-2024-05-13").cost(&million, None), NanoUsd(5_000_000_000));
+    assert_eq!(price("openai", "gpt-4o-2024-08-06").cost(&million, None), NanoUsd(2_500_000_000));
+}
+
+#[test]
+fn names_that_are_no_models_have_no_price() {
+    let none = BTreeMap::new();
+    for model in [
+        "",
+        "-",
+        "gpt-4o-",
+        "gpt-4o-2024-05",
+        "gpt-4o2024-05-13",
+        "gpt-4o-2024-05-1x",
+        "-20240513",
+        "20240513",
+        "2024-05-13",
+        "gpt-4o-é2024-05-13",
+        "GPT-4O",
+        "gpt-4o-20240513-20240513",
+        "ft:gpt-4o-2024-08-06:org::id",
+        "openai/gpt-4o",
+    ] {
+        assert_eq!(price_of(&none, "openai", "openai", model), None, "{model}");
+    }
+    assert_eq!(price_of(&none, "anthropic", "anthropic", "gpt-4o"), None);
+    assert_eq!(price_of(&none, "vllm", "openai-compatible", "gpt-4o"), None);
+    assert_eq!(price_of(&none, "openai", "", "gpt-4o"), None);
+}
+
+#[test]
+fn the_table_goes_by_kind_and_overrides_go_by_name() {
+    let own = PriceOverride { input: PicoUsd(7), output: PicoUsd(9), ..PriceOverride::default() };
+    let by_name = overrides("openai-eu/gpt-4o", own);
+    let eu = price_of(&by_name, "openai-eu", "openai", "gpt-4o").unwrap();
+    assert_eq!(eu.standard.base, rates([7, 7, 7, 7, 7, 9, 9, 9]));
+    assert_eq!(eu.version, None);
+    assert_eq!(price_of(&by_name, "openai", "openai", "gpt-4o"), Some(price("openai", "gpt-4o")));
+    let other = price_of(&by_name, "openai-eu", "openai", "gpt-4o-mini").unwrap();
+    assert_eq!(other, price("openai", "gpt-4o-mini"));
+    assert_eq!(other.version, Some(PRICE_TABLE_VERSION));
+}
+
+#[test]
+fn an_override_replaces_all_tiers_and_keeps_the_limits_it_does_not_set() {
+    let own = PriceOverride {
+        input: PicoUsd(1_000),
+        cache_read: Some(PicoUsd(100)),
+        cache_write: Some(PicoUsd(2_000)),
+        output: PicoUsd(3_000),
+        context_tokens: Some(5),
+        output_tokens: None,
+    };
+    let price =
+        price_of(&overrides("gemini/gemini-2.5-pro", own), "gemini", "gemini", "gemini-2.5-pro").unwrap();
+    let usage = Usage {
+        input: 300_000,
+        cache_read: 10,
+        cache_write_5m: 10,
+        cache_write_1h: 10,
+        output: 1,
+        reasoning: 1,
+        ..Usage::default()
+    };
+    assert_eq!(price.cost(&usage, Some("priority")), NanoUsd(300_000 + 1 + 20 + 20 + 3 + 3));
+    assert_eq!((price.context_tokens, price.output_tokens), (Some(5), Some(65_536)));
+
+    let unlisted = price_of(&overrides("vllm/llama", own), "vllm", "openai-compatible", "llama").unwrap();
+    assert_eq!((unlisted.context_tokens, unlisted.output_tokens), (Some(5), None));
+}
+
+#[test]
+fn a_mock_model_costs_what_its_namesake_costs() {
+    let none = BTreeMap::new();
+    let mock = |model: &str| price_of(&none, "mock", "mock", model).unwrap();
+    assert_eq!(mock("gpt-4o-mini"), price("openai", "gpt-4o-mini"));
+    assert_eq!(mock("gpt-4o-mini-2024-07-18"), price("openai", "gpt-4o-mini"));
+    assert_eq!(mock("claude-opus-5"), price("anthropic", "claude-opus-5"));
+    assert_eq!(mock("openai/gpt-oss-120b"), price("groq", "openai/gpt-oss-120b"));
+    for unknown in ["", "mock-error", "gpt-4o-mini-2024"] {
+        let usage = Usage { input: 1_000_000, output: 1_000_000, ..Usage::default() };
+        assert_eq!(mock(unknown).cost(&usage, None), NanoUsd(3_000_000_000), "{unknown}");
+    }
+    let own = PriceOverride { input: PicoUsd(5), ..PriceOverride::default() };
+    let free_output = price_of(&overrides("mock/gpt-4o", own), "mock", "mock", "gpt-4o").unwrap();
+    assert_eq!(free_output.standard.base, rates([5, 5, 5, 5, 5, 0, 0, 0]));
+}
+
+#[test]
+fn the_whole_request_is_at_the_higher_rate_strictly_above_the_threshold() {
+    let pro = price("gemini", "gemini-2.5-pro");
+    let at = |input| pro.cost(&Usage { input, output: 1_000, ..Usage::default() }, None);
+    assert_eq!(at(200_000), NanoUsd(250_000_000 + 10_000_000));
+    assert_eq!(at(200_001), NanoUsd(500_002_500 + 15_000_000));
+    // All input classes count towards the threshold; output does not.
+    let cached = Usage { input: 1, cache_read: 200_000, ..Usage::default() };
+    assert_eq!(pro.cost(&cached, None), NanoUsd(2_500 + 50_000_000));
+    let long_answer = Usage { input: 1, output: 300_000, ..Usage::default() };
+    assert_eq!(pro.cost(&long_answer, None), NanoUsd(1_250 + 3_000_000_000));
+    // The bound knows that a request of at most 200,000 tokens stays below, and one of 200,001 may not.
+    assert_eq!(pro.upper_bound(200_000, 0, None), NanoUsd(250_000_000));
+    assert_eq!(pro.upper_bound(200_001, 0, None), NanoUsd(500_002_500));
+}
+
+#[test]
+fn service_tiers_are_charged_as_served_and_bounded_by_the_dearer_of_asked_and_standard() {
+    let gpt = price("openai", "gpt-5");
+    let usage = Usage { input: 1_000, output: 100, ..Usage::default() };
+    let cost = |tier| gpt.cost(&usage, tier).0;
+    assert_eq!(cost(None), 2_250_000);
+    assert_eq!(cost(Some("flex")), 1_125_000);
+    assert_eq!(cost(Some("priority")), 4_500_000);
+    assert_eq!(cost(Some("PRIORITY")), 4_500_000);
+    for standard in ["", "auto", "default", "standard", "on_demand", "no-such-tier"] {
+        assert_eq!(cost(Some(standard)), 2_250_000, "{standard}");
+    }
+    let bound = |tier| gpt.upper_bound(1_000, 100, tier).0;
+    assert_eq!(bound(Some("flex")), bound(None));
+    assert_eq!(bound(Some("priority")), 4_500_000);
+    // Anthropic's fast mode is a factor of two on every class.
+    let opus = price("anthropic", "claude-opus-5");
+    let written =
+        Usage { input: 1, cache_read: 2, cache_write_5m: 4, cache_write_1h: 8, output: 16, ..usage };
+    assert_eq!(opus.cost(&written, Some("fast")).0, 2 * opus.cost(&written, None).0);
+}
+
+#[test]
+fn a_fraction_of_a_nano_dollar_is_rounded_up_once() {
+    // $0.075 per million cached: 75 nano-dollars each; $0.0375 per million: 37.5.
+    let command = price("cohere", "command-r7b-12-2024");
+    let tokens = |input| command.cost(&Usage { input, ..Usage::default() }, None);
+    assert_eq!(tokens(0), NanoUsd::ZERO);
+    assert_eq!(tokens(1), NanoUsd(38));
+    assert_eq!(tokens(2), NanoUsd(75));
+    let two_halves = Usage { input: 1, cache_read: 1, ..Usage::default() };
+    assert_eq!(command.cost(&two_halves, None), NanoUsd(75));
+}
+
+#[test]
+fn absurd_counts_saturate() {
+    let most = u64::MAX;
+    let usage = Usage {
+        input: most,
+        cache_read: most,
+        cache_write_5m: most,
+        cache_write_1h: most,
+        input_audio: most,
+        output: most,
+        reasoning: most,
+        output_audio: most,
+    };
+    let own = PriceOverride { input: PicoUsd(most), output: PicoUsd(most), ..PriceOverride::default() };
+    for price in [
+        price("openai", "gpt-audio"),
+        price_of(&overrides("x/y", own), "x", "openai-compatible", "y").unwrap(),
+    ] {
+        assert_eq!(price.cost(&usage, None), NanoUsd::MAX);
+        assert_eq!(price.upper_bound(most, most, None), NanoUsd::MAX);
+        assert_eq!(price.affordable_output(NanoUsd(i64::MAX - 1), most, None), 0);
+        assert_eq!(price.affordable_output(NanoUsd(i64::MIN), 0, None), 0);
+    }
+}
+
+#[test]
+fn what_is_left_buys_output_after_the_input() {
+    let mini = price("openai", "gpt-4o-mini");
+    let dollar = NanoUsd(1_000_000_000);
+    assert_eq!(mini.affordable_output(dollar, 0, None), 1_666_666);
+    assert_eq!(mini.affordable_output(dollar, 1_000_000, None), 1_416_666);
+    assert_eq!(mini.affordable_output(dollar, 10_000_000, None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd::ZERO, 0, None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd(-1), 0, None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd::MAX, u64::MAX, None), u64::MAX);
+    let embedding = price("openai", "text-embedding-3-small");
+    assert_eq!(embedding.affordable_output(dollar, 1_000, None), u64::MAX);
+    assert_eq!(embedding.affordable_output(NanoUsd(1), 1_000, None), 0);
+}
+
+/// Splits an OpenAI usage object into disjoint classes, by OpenAI's meaning: details lie inside the totals.
+fn usage_of(openai: &Value) -> Usage {
+    let count = |path: &str| openai.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+    let (cache_read, cache_write_5m, input_audio) = (
+        count("/prompt_tokens_details/cached_tokens"),
+        count("/prompt_tokens_details/cache_creation_tokens"),
+        count("/prompt_tokens_details/audio_tokens"),
+    );
+    let (reasoning, output_audio) = (
+        count("/completion_tokens_details/reasoning_tokens"),
+        count("/completion_tokens_details/audio_tokens"),
+    );
+    Usage {
+        input: count("/prompt_tokens") - cache_read - cache_write_5m - input_audio,
+        cache_read,
+        cache_write_5m,
+        cache_write_1h: 0,
+        input_audio,
+        output: count("/completion_tokens") - reasoning - output_audio,
+        reasoning,
+        output_audio,
+    }
+}
+
+/// The price of an oracle model the table does not have, from the oracle's own price entry.
+fn price_of_entry(entry: &Value) -> Price {
+    let read = |entry: &Value, field: &str| {
+        entry.get(field).map(|number| PicoUsd::parse_usd(&number.to_string()).unwrap())
+    };
+    let level = |entry: &Value, suffix: &str| {
+        let cell = |stem: &str| read(entry, &format!("{stem}{suffix}"));
+        let input = cell("input_cost_per_token").unwrap();
+        let write = cell("cache_creation_input_token_cost").unwrap_or(input);
+        let output = cell("output_cost_per_token").unwrap();
+        Rates {
+            input,
+            cache_read: cell("cache_read_input_token_cost").unwrap_or(input),
+            cache_write_5m: write,
+            cache_write_1h: cell("cache_creation_input_token_cost_above_1hr").unwrap_or(write),
+            input_audio: input,
+            output,
+            reasoning: cell("output_cost_per_reasoning_token").unwrap_or(output),
+            output_audio: output,
+        }
+    };
+    let (base, above) = match entry.get("tiered_pricing").and_then(Value::as_array) {
+        Some(ranges) => {
+            let from = |range: &Value| range["range"][0].as_f64().unwrap() as u64;
+            let above = ranges[1..].iter().map(|range| (from(range), level(range, ""))).collect();
+            (level(&ranges[0], ""), above)
+        }
+        None if entry.get("input_cost_per_token_above_200k_tokens").is_some() => {
+            (level(entry, ""), vec![(200_000, level(entry, "_above_200k_tokens"))])
+        }
+        None => (level(entry, ""), Vec::new()),
+    };
+    Price {
+        standard: Scale { base, above: Box::leak(above.into_boxed_slice()) },
+        tiers: &[],
+        context_tokens: None,
+        output_tokens: None,
+        web_search: None,
+        version: None,
+    }
+}
+
+#[test]
+fn all_oracle_cases_agree_to_the_nano_dollar() {
+    let oracle: Value =
+        serde_json::from_str(include_str!("../../../tests/fixtures/oracles/cost_cases.json")).unwrap();
+    let cases = oracle["cases"].as_array().unwrap();
+    let (mut from_table, mut from_entry) = (0, 0);
+    for case in cases {
+        let name = case["model"].as_str().unwrap();
+        let entry = &oracle["prices"][name];
+        let provider = entry["litellm_provider"].as_str().unwrap();
+        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
+        let price = match price_of(&BTreeMap::new(), provider, provider, model) {
+            Some(price) => {
+                from_table += 1;
+                price
+            }
+            None => {
+                from_entry += 1;
+                price_of_entry(entry)
+            }
+        };
+        // The oracle sums in binary floating point: its dollars are exact to a small part of a pico-dollar.
+        let expected_pico = case["expected_usd"].as_f64().unwrap() * 1e12;
+        assert!((expected_pico - expected_pico.round()).abs() < 0.01, "{case}");
+        let expected = nano_from_pico(expected_pico.round() as u128);
+
+        let usage = usage_of(&case["usage"]);
+        let tier = case["service_tier"].as_str();
+        assert_eq!(price.cost(&usage, tier), expected, "{case}");
+        assert!(price.upper_bound(usage.input_total(), usage.output_total(), tier) >= expected, "{case}");
+    }
+    assert_eq!((cases.len(), from_table, from_entry), (80, 63, 17));
+}
+
+fn any_price() -> impl Strategy<Value = Price> {
+    let own = (0..2_000_000_000u64, 0..2_000_000_000u64, 0..2_000_000_000u64, 0..2_000_000_000u64).prop_map(
+        |(input, read, write, output)| {
+            let own = PriceOverride {
+                input: PicoUsd(input),
+                cache_read: Some(PicoUsd(read)),
+                cache_write: Some(PicoUsd(write)),
+                output: PicoUsd(output),
+                ..PriceOverride::default()
+            };
+            Price::overridden(&own, None)
+        },
+    );
+    prop_oneof![4 => (0..table::MODELS.len()).prop_map(|at| Price::built_in(&table::MODELS[at])), 1 => own]
+}
+
+fn any_tier() -> impl Strategy<Value = Option<&'static str>> {
+    prop::sample::select(vec![
+        None,
+        Some("flex"),
+        Some("priority"),
+        Some("fast"),
+        Some("ultrafast"),
+        Some("x"),
+    ])
+}
+
+/// Counts that reach every threshold, and some that overflow everything.
+fn any_count() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => 0..2_000u64, 4 => 0..300_000u64, 2 => 0..u64::from(u32::MAX), 1 => any::<u64>()]
+}
+
+fn any_usage() -> impl Strategy<Value = Usage> {
+    prop::array::uniform8(any_count()).prop_map(|[a, b, c, d, e, f, g, h]| Usage {
+        input: a,
+        cache_read: b,
+        cache_write_5m: c,
+        cache_write_1h: d,
+        input_audio: e,
+        output: f,
+        reasoning: g,
+        output_audio: h,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    #[test]
+    fn the_bound_covers_every_usage_within_it(
+        price in any_price(), asked in any_tier(), usage in any_usage(),
+        more_input in any_count(), more_output in any_count(),
+    ) {
+        prop_assume!(usage.input_total() < u64::MAX && usage.output_total() < u64::MAX);
+        let bound = price.upper_bound(
+            usage.input_total().saturating_add(more_input),
+            usage.output_total().saturating_add(more_output),
+            asked,
+        );
+        prop_assert!(bound >= price.cost(&usage, asked), "served as asked");
+        prop_assert!(bound >= price.cost(&usage, None), "served at the standard tier instead");
+    }
+
+    #[test]
+    fn the_bound_is_reached_by_some_usage_below_the_first_threshold(
+        price in any_price(), input in 0..100_000u64, output in 0..100_000u64,
+    ) {
+        // So a hold is never larger than it must be, given what is known.
+        let rates = price.standard.base;
+        let dearest = rates.dearest_input();
+        let mut usage = Usage::default();
+        for (class, count) in [
+            (rates.input, &mut usage.input),
+            (rates.cache_write_5m, &mut usage.cache_write_5m),
+            (rates.cache_write_1h, &mut usage.cache_write_1h),
+            (rates.input_audio, &mut usage.input_audio),
+            (rates.cache_read, &mut usage.cache_read),
+        ] {
+            if class == dearest {
+                *count = input;
+                break;
+            }
+        }
+        if rates.output_audio > rates.output {
+            usage.output_audio = output;
+        } else {
+            usage.output = output;
+        }
+        prop_assert_eq!(price.upper_bound(input, output, None), price.cost(&usage, None));
+    }
+
+    #[test]
+    fn the_affordable_cap_fits_and_one_token_more_does_not(
+        price in any_price(), tier in any_tier(), input in any_count(),
+        remaining in prop_oneof![-10i64..10, 0..10_000_000_000i64, any::<i64>()],
+    ) {
+        let remaining = NanoUsd(remaining);
+        let cap = price.affordable_output(remaining, input, tier);
+        if price.upper_bound(input, 0, tier) > remaining {
+            prop_assert_eq!(cap, 0);
+        } else {
+            prop_assert!(price.upper_bound(input, cap, tier) <= remaining);
+            if cap < u64::MAX {
+                prop_assert!(price.upper_bound(input, cap + 1, tier) > remaining);
+            }
+        }
+    }
+
+    #[test]
+    fn more_tokens_of_any_class_never_lower_the_bound(
+        price in any_price(), tier in any_tier(), input in any_count(), output in any_count(), more in any_count(),
+    ) {
+        let bound = price.upper_bound(input, output, tier);
+        prop_assert!(price.upper_bound(input.saturating_add(more), output, tier) >= bound);
+        prop_assert!(price.upper_bound(input, output.saturating_add(more), tier) >= bound);
+    }
+
+    #[test]
+    fn no_name_panics(provider in "[a-z]{0,8}", model in ".{0,30}", dated in any::<bool>()) {
+        let model = if dated { format!("{model}-2024-07-18") } else { model };
+        for kind in ["openai", "mock", "openai-compatible", provider.as_str()] {
+            let _ = price_of(&BTreeMap::new(), &provider, kind, &model);
+        }
+    }
+}

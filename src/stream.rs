@@ -1,0 +1,3 @@
+//! Streams without I/O: bytes in, events out; any split of the bytes gives the same events.
+
+pub mod sse;

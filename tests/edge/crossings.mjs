@@ -1,0 +1,33 @@
+// Counts calls over the boundary between JS and wasm. Must be evaluated before the bundle is.
+const calls = { imports: Object.create(null), exports: Object.create(null) };
+
+/** Calls since the last reset, by direction and name. */
+export function counts() {
+  const sum = (o) => Object.values(o).reduce((a, b) => a + b, 0);
+  return { total: sum(calls.imports) + sum(calls.exports), ...calls };
+}
+
+/** Starts again at zero. */
+export function resetCounts() {
+  calls.imports = Object.create(null);
+  calls.exports = Object.create(null);
+}
+
+function counted(side, name, f) {
+  if (typeof f !== "function") return f;
+  const label = name.replace(/^__wbg_/, "").replace(/_[0-9a-f]{16}$/, "");
+  return function (...args) {
+    calls[side][label] = (calls[side][label] ?? 0) + 1;
+    return f.apply(this, args);
+  };
+}
+
+function mapped(side, functions) {
+  return Object.fromEntries(Object.entries(functions).map(([name, f]) => [name, counted(side, name, f)]));
+}
+
+const { Instance } = WebAssembly;
+WebAssembly.Instance = function (module, imports = {}) {
+  const given = Object.fromEntries(Object.entries(imports).map(([from, functions]) => [from, mapped("imports", functions)]));
+  return { exports: mapped("exports", new Instance(module, given).exports) };
+};

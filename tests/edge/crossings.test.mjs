@@ -1,0 +1,54 @@
+// How often a request crosses between JS and wasm: what costs on this platform, and a number without noise.
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import { config, startGateway, waitFor } from "./rig.mjs";
+import { startUpstream } from "./upstream.mjs";
+
+const JSON_MAX = 24;
+const N = 20;
+let gw, up, secret;
+const model = "gpt-4o-mini";
+before(async () => {
+  // The objects live in the first worker's isolate; requests go to the second, so the counts are the Worker's own.
+  [gw, up] = await Promise.all([startGateway({ isolates: 2, crossings: true }), startUpstream()]);
+  await gw.putConfig(config({ up1: up.url }));
+  ({ secret } = await gw.tenant({ customer: { budget_usd: { total: 100 } }, key: { rate_limit: { rpm: 1000 } } }));
+});
+after(async () => { await gw?.stop(); await up?.stop(); });
+
+/** Crossings of the Worker and of the object for each of `n` like requests, after warming. */
+async function each(body, n = N) {
+  const once = async () => {
+    const r = await gw.chat(secret, { model, ...body }, { isolate: 1 });
+    assert.equal(r.status, 200);
+    await r.text();
+  };
+  const quiet = () => waitFor("the settlements", async () => (await gw.keyStatus(secret)).limits.every((l) => !l.held_nanousd));
+  for (let i = 0; i < 5; i += 1) await once();
+  await quiet();
+  await gw.resetCrossings(0);
+  await gw.resetCrossings(1);
+  for (let i = 0; i < n; i += 1) await once();
+  await quiet();
+  const [object, worker] = await Promise.all([gw.crossings(0), gw.crossings(1)]);
+  assert.ok(worker.total > 0, "nothing was counted: does the bundle still instantiate with WebAssembly.Instance?");
+  return { worker: worker.total / n, object: object.total / n, names: worker };
+}
+
+it(`a JSON request crosses at most ${JSON_MAX} times`, async (t) => {
+  const { worker, object, names } = await each({});
+  t.diagnostic(`${worker.toFixed(1)} crossings for each JSON request (in the object, its status calls included: ${object.toFixed(1)})`);
+  assert.ok(worker <= JSON_MAX, `${worker}: ${JSON.stringify(names, null, 1)}`);
+});
+
+for (const [kind, over] of [["with include_usage", { stream_options: { include_usage: true } }], ["without include_usage", {}]]) {
+  it(`a chunk that is passed on crosses never (${kind})`, async (t) => {
+    const totals = [];
+    for (const chunks of [10, 410]) {
+      up.plan(model, { chunks });
+      totals.push((await each({ stream: true, ...over }, 5)).worker);
+    }
+    t.diagnostic(`${totals[0].toFixed(1)} crossings for a stream of 10 chunks, ${totals[1].toFixed(1)} for one of 410`);
+    assert.equal(totals[1], totals[0]);
+  });
+}

@@ -1,0 +1,68 @@
+// The entry module of the tests: the built gateway behind an `env` whose D1 can be made to fail.
+// Control paths start with /__rig; everything else goes to the gateway untouched.
+import { counts, resetCounts } from "./crossings.js";
+import gateway, { CustomerLedger as Built } from "./index.js";
+
+// ok · fail (rejects) · lost (does the work, then rejects: the answer was lost, the write was not) · slow:MS
+let mode = "ok";
+
+async function through(work) {
+  const now = mode;
+  if (now.startsWith("slow:")) await new Promise((done) => setTimeout(done, Number(now.slice(5))));
+  if (now === "fail") throw new Error("D1_ERROR: Network connection lost.");
+  const result = await work();
+  if (now === "lost") throw new Error("D1_ERROR: Network connection lost.");
+  return result;
+}
+
+class D1PreparedStatement {
+  constructor(inner) { this.inner = inner; }
+  bind(...values) { return new D1PreparedStatement(this.inner.bind(...values)); }
+  first(...a) { return through(() => this.inner.first(...a)); }
+  run(...a) { return through(() => this.inner.run(...a)); }
+  all(...a) { return through(() => this.inner.all(...a)); }
+  raw(...a) { return through(() => this.inner.raw(...a)); }
+}
+
+// Fails when a statement runs, never in `prepare`: that is where D1 itself fails.
+class D1Database {
+  constructor(inner) { this.inner = inner; }
+  prepare(sql) { return new D1PreparedStatement(this.inner.prepare(sql)); }
+  batch(list) { return through(() => this.inner.batch(list.map((s) => s.inner))); }
+  exec(sql) { return through(() => this.inner.exec(sql)); }
+  withSession() { return this; }
+}
+
+const wrapped = new WeakMap();
+function wrap(env) {
+  if (!wrapped.has(env)) wrapped.set(env, { ...env, DB: new D1Database(env.DB) });
+  return wrapped.get(env);
+}
+
+export class CustomerLedger extends Built {
+  constructor(ctx, env) {
+    super(ctx, wrap(env));
+    this.rigCtx = ctx;
+  }
+  fetch(request) {
+    if (new URL(request.url).pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
+    return super.fetch(request);
+  }
+}
+
+export default {
+  ...gateway,
+  async fetch(request, env, ctx) {
+    const at = request.url.indexOf("/__rig/");
+    if (at < 0) return gateway.fetch(request, wrap(env), ctx);
+    const [verb, value] = request.url.slice(at + 7).split("/");
+    if (verb === "d1") mode = decodeURIComponent(value);
+    if (verb === "crossings") return Response.json(counts());
+    if (verb === "reset-crossings") resetCounts();
+    if (verb === "abort") {
+      const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
+      await stub.fetch("https://object/__rig/abort").catch(() => {});
+    }
+    return new Response("ok");
+  },
+};

@@ -1,0 +1,39 @@
+// The process that owns workerd for one test gateway. In a process group of its own, so that kill -9 takes both.
+import fs from "node:fs";
+import path from "node:path";
+import { startLocal } from "../../scripts/local.mjs";
+
+const source = (name) => fs.readFileSync(path.join(import.meta.dirname, name), "utf8");
+const options = JSON.parse(process.argv[2]);
+const local = await startLocal({
+  ...options,
+  main: "entry.js",
+  modules: { "entry.js": source("entry.mjs"), "crossings.js": options.crossings ? source("crossings.mjs") : "export const counts = () => null, resetCounts = () => {};" },
+});
+
+const verbs = {
+  urls: () => local.urls,
+  async sql({ text, values }) {
+    return (await local.db.prepare(text).bind(...values).all()).results;
+  },
+  objects: () => local.mf.listDurableObjectIds("CustomerLedger", "edgehold"),
+  async evict({ id }) {
+    await local.mf.unsafeEvictDurableObject("edgehold", "CustomerLedger", { id });
+  },
+  kv: async () => (await (await local.mf.getKVNamespace("KV", "edgehold")).list()).keys.map((k) => k.name),
+  stop: () => local.stop(),
+};
+
+process.on("message", async ({ id, verb, args }) => {
+  try {
+    process.send({ id, value: (await verbs[verb](args)) ?? null });
+  } catch (error) {
+    process.send({ id, error: String(error?.stack ?? error) });
+  }
+  if (verb === "stop") process.exit(0);
+});
+process.on("disconnect", () => {
+  fs.rmSync(options.dir, { recursive: true, force: true });
+  process.kill(-process.pid, "SIGKILL");
+});
+process.send({ ready: true });
