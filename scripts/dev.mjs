@@ -27,12 +27,15 @@ if (!Number.isInteger(port) || port < 1 || port > 65535) giveUp(`PORT is "${proc
 for (const file of ["index.js", "index_bg.wasm"]) {
   if (!fs.existsSync(path.join(ROOT, "build", file))) giveUp(`build/${file} is missing. Run: make build`);
 }
-const busy = await taken(port);
-if (busy) giveUp(busy === "EADDRINUSE" ? `Port ${port} is taken, perhaps by another \`make dev\`. Stop that, or choose another: PORT=8788 make dev` : `Cannot listen on 127.0.0.1:${port}: ${busy}`);
-
 fs.mkdirSync(DEV, { recursive: true });
 let notes = {};
 try { notes = JSON.parse(fs.readFileSync(NOTES, "utf8")); } catch { /* the first run, or a damaged file: made anew */ }
+// Two workerds on one directory would damage it.
+const other = notes.base_url && (await fetch(`${notes.base_url}/healthz`, { signal: AbortSignal.timeout(1000) }).then((r) => r.json(), () => null));
+if (other?.service === "edgehold") giveUp(`Already up at ${notes.base_url}, with the state of this checkout. Stop that first (\`lsof -i :${new URL(notes.base_url).port}\` finds it).`);
+const busy = await taken(port);
+if (busy) giveUp(busy === "EADDRINUSE" ? `Port ${port} is taken, perhaps by another \`make dev\`. Stop that, or choose another: PORT=8788 make dev` : `Cannot listen on 127.0.0.1:${port}: ${busy}`);
+
 notes = { ...notes, base_url: `http://127.0.0.1:${port}`, admin_token: notes.admin_token ?? `dev-${randomBytes(18).toString("base64url")}` };
 const save = () => fs.writeFileSync(NOTES, `${JSON.stringify(notes, null, 2)}\n`, { mode: 0o600 });
 save();

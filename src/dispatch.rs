@@ -10,7 +10,7 @@ use crate::{
     dialect::openai_chat::{
         request::{ChatRequest, Edits},
         response,
-        stream::{Meaning, Meter, WithoutUsage},
+        stream::{Meaning, Meter, Filter},
     },
     model::{time::Timestamp, usage::Usage},
     ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World},
@@ -104,7 +104,7 @@ pub enum Opening {
     /// Passed on untouched: what was read to see the first content.
     Untouched(Meter),
     /// Passed on without usage: the filter, and what it let through so far.
-    Filtered(WithoutUsage, Vec<u8>),
+    Filtered(Filter, Vec<u8>),
 }
 
 /// Asked before an attempt that follows a charged one: may this much more be spent?
@@ -241,8 +241,9 @@ fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) ->
         body,
         timeout_ms: if chat.stream { timeouts.headers_ms.min(left_ms) } else { left_ms },
         stream: chat.stream,
-        // Without the usage chunk the client sees exactly what it asked for; with it, only who asked for it does.
-        untouched: chat.include_usage || !stop.kind.stream_usage,
+        // What the client asked for is what comes, so nothing has to be taken out. (A played stream is not the network's: the
+        // runtime cannot split it.)
+        untouched: (chat.include_usage || !stop.kind.stream_usage) && stop.kind.name != mock::MOCK.name,
     }
 }
 
@@ -312,7 +313,7 @@ async fn judge_stream<W: World>(
     attempt: &mut Attempt,
 ) -> Judged {
     let give_up_at = attempt.started.plus_ms(i64::try_from(first_token_ms).unwrap_or(i64::MAX));
-    let mut filter = WithoutUsage::default();
+    let mut filter = Filter { keep_usage: order.chat.include_usage, ..Filter::default() };
     let mut meter = Meter::default();
     let mut passed = Vec::new();
     loop {

@@ -9,7 +9,7 @@ use crate::{
     config::policy::Policy,
     dialect::openai_chat::{
         request::ChatRequest,
-        stream::{Meter, WithoutUsage},
+        stream::Meter,
     },
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
     model::{
@@ -184,6 +184,7 @@ impl<'a> Case<'a> {
             key: self.key.id.clone(),
             bound: self.bound.map(|bound| bound.plus(spent)),
             tokens: self.tokens.input.saturating_add(self.tokens.output),
+            extends: spent > NanoUsd::ZERO,
             ttl_ms: self.deadline.since_ms(world.now()).max(0).saturating_add(grace_ms),
             route: limit.map(|limit| RouteLimit {
                 name: self.plan.route.name.clone(),
@@ -410,10 +411,9 @@ async fn stream<W: World>(
             let filter = Rc::new(RefCell::new(filter));
             let relay = Relay::Filtered(Rc::clone(&filter), passed);
             let relayed = world.relay(headers, relay, idle_ms, total_ms).await;
-            let WithoutUsage { meter } = &mut *filter.borrow_mut();
-            let mut last = WithoutUsage { meter: std::mem::take(meter) };
-            let rest = last.finish();
-            (relayed.end, last.meter, rest)
+            let mut filter = filter.take();
+            let rest = filter.finish();
+            (relayed.end, filter.meter, rest)
         }
     };
     let (outcome, error) = judge_end(&end, &meter);

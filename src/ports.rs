@@ -6,7 +6,7 @@
 use crate::{
     admit::wire::{Command, KeyRecord, Reply},
     config::policy::Policy,
-    dialect::openai_chat::stream::WithoutUsage,
+    dialect::openai_chat::stream::Filter,
     model::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
@@ -138,7 +138,7 @@ pub enum Relay {
     /// The runtime passes the bytes on by itself; what it passed comes back at the end.
     Untouched,
     /// Every read goes through the filter; the bytes given are sent first.
-    Filtered(Rc<RefCell<WithoutUsage>>, Vec<u8>),
+    Filtered(Rc<RefCell<Filter>>, Vec<u8>),
 }
 
 /// How a relay ended. The client's stream is still open unless the client is gone.

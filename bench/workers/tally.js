@@ -1,5 +1,5 @@
 // Counts what crosses between JS and wasm. Must be evaluated before the gateway's module: imported first.
-export const counts = { toJs: 0, toWasm: 0, objectCalls: 0, alarms: 0, rowsWritten: 0, kv: 0, d1: 0 };
+export const counts = { wasmToJs: 0, jsToWasm: 0, objectCalls: 0, alarms: 0, rowsWritten: 0, kv: 0, d1: 0 };
 
 export function counted(target, methods, name) {
   for (const method of methods) {
@@ -17,6 +17,6 @@ const wrap = (functions, name) => Object.fromEntries(Object.entries(functions).m
 
 const Instance = WebAssembly.Instance;
 WebAssembly.Instance = function (module, imports) {
-  const instance = new Instance(module, Object.fromEntries(Object.entries(imports).map(([from, functions]) => [from, wrap(functions, "toJs")])));
-  return { exports: wrap(instance.exports, "toWasm") };
+  const instance = new Instance(module, Object.fromEntries(Object.entries(imports).map(([from, functions]) => [from, wrap(functions, "wasmToJs")])));
+  return { exports: wrap(instance.exports, "jsToWasm") };
 };

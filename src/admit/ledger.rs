@@ -379,6 +379,9 @@ impl Ledger {
         }
         // A ticket that is already held asks for more: only the difference must fit, and it is no new request.
         let earlier = self.holds.get(&hold.ticket).map(|entry| (entry.at, entry.bound, entry.tokens));
+        if hold.extends && earlier.is_none() {
+            return Effect::only(Reply::Absent);
+        }
         let bound = hold.bound.unwrap_or(NanoUsd::ZERO).max(NanoUsd::ZERO);
         let (at, held_bound, held_tokens) = earlier.unwrap_or((now, NanoUsd::ZERO, 0));
         let more_money = bound.minus(held_bound).max(NanoUsd::ZERO);
@@ -539,7 +542,8 @@ impl Ledger {
         }
     }
 
-    /// Ends every hold whose time is over, each with one row charged at its bound. Called from the alarm.
+    /// Ends every hold whose time is over, each with one row charged at its bound. The alarm begins with it and ends with
+    /// [`Self::rest`].
     pub fn expire(&mut self, now: Timestamp) -> Effect {
         self.alarm_at = None;
         let mut writes = Vec::new();
@@ -554,7 +558,16 @@ impl Ledger {
             }
             writes.extend(self.finish(now, ticket, &entry, Reply::Settled).writes);
         }
-        Effect { reply: Reply::Settled, writes, alarm: self.plan_alarm() }
+        Effect { reply: Reply::Settled, writes, alarm: None }
+    }
+
+    /// The end of the alarm's work: when to be woken next.
+    ///
+    /// Strictly in the future: an alarm set anew for the moment that is being handled counts as the one being handled, and
+    /// is deleted with it when the handler returns.
+    pub fn rest(&mut self, now: Timestamp) -> Effect {
+        let alarm = self.plan_alarm().map(|at| at.max(now.plus_ms(1)));
+        Effect { reply: Reply::Settled, writes: Vec::new(), alarm }
     }
 
     /// Whether it is time to drain.
@@ -590,7 +603,7 @@ impl Ledger {
         if self.outbox == 0 {
             self.outbox_oldest = None;
         }
-        Effect { reply: Reply::Settled, writes, alarm: self.plan_alarm() }
+        Effect { reply: Reply::Settled, writes, alarm: None }
     }
 
     /// D1 did not take them: try again later.
@@ -599,7 +612,7 @@ impl Ledger {
         self.drain_failures = self.drain_failures.saturating_add(1);
         self.drain_error = Some(error.chars().take(300).collect());
         self.drain_at = Some(now.plus_ms(pause));
-        Effect { reply: Reply::Settled, writes: Vec::new(), alarm: self.plan_alarm() }
+        Effect::only(Reply::Settled)
     }
 
     /// The alarm to set, if the one that is set would come too late.

@@ -66,6 +66,9 @@ pub struct Hold {
     pub tokens: u64,
     /// How long the hold lives without settlement.
     pub ttl_ms: i64,
+    /// The ticket is held already and needs more. If its hold has expired meanwhile, it is not begun anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extends: bool,
     /// Limits of the route, counted for this customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteLimit>,

@@ -202,6 +202,7 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
   request.discard?.();
   request.answer = request.stream = null;
   const headers = pairs(headerText);
+  let credential = "";
   if (secretText !== "") {
     const [header, prefix, name] = secretText.split("\n");
     const secret = env[name];
@@ -211,6 +212,7 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
       return;
     }
     headers[header] = prefix + secret;
+    credential = secret;
   }
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
@@ -230,8 +232,9 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
       resume(id, born, op, 1000 + response.status, head, EMPTY);
       return;
     }
-    const bytes = new Uint8Array(await response.arrayBuffer());
+    let bytes = new Uint8Array(await response.arrayBuffer());
     clearTimeout(timer);
+    if (response.status !== 200) bytes = without(bytes, credential);
     request.discard = null;
     request.answer = bytes;
     resume(id, born, op, response.status, head, bytes);
@@ -242,6 +245,13 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
     clearTimeout(timer);
     resume(id, born, op, abort.signal.reason === TIMED_OUT ? -2 : -1, String(error?.message ?? error), EMPTY);
   });
+}
+
+// Some servers repeat the credential in their errors, and errors go to clients, the log and the ledger.
+function without(bytes, credential) {
+  if (credential === "") return bytes;
+  const text = new TextDecoder().decode(bytes);
+  return text.includes(credential) ? new TextEncoder().encode(text.replaceAll(credential, "[redacted]")) : bytes;
 }
 
 // The embedded mock's script as a provider's answer.

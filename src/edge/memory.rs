@@ -3,7 +3,7 @@
 use crate::{
     admit::wire::KeyRecord,
     config::policy::Policy,
-    dialect::openai_chat::stream::WithoutUsage,
+    dialect::openai_chat::stream::Filter,
     model::{id::KeyDigest, time::Timestamp},
 };
 use std::{
@@ -24,7 +24,7 @@ struct Memory {
     variables: BTreeMap<String, String>,
     policy: Option<(Rc<Policy>, Timestamp)>,
     keys: HashMap<String, (Rc<KeyRecord>, Timestamp)>,
-    filters: HashMap<u32, Rc<RefCell<WithoutUsage>>>,
+    filters: HashMap<u32, Rc<RefCell<Filter>>>,
     random: Vec<[u8; 16]>,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn random() -> [u8; 16] {
     })
 }
 
-pub(super) fn keep_filter(id: u32, filter: Rc<RefCell<WithoutUsage>>) {
+pub(super) fn keep_filter(id: u32, filter: Rc<RefCell<Filter>>) {
     MEMORY.with_borrow_mut(|memory| memory.filters.insert(id, filter));
 }
 

@@ -93,9 +93,14 @@ export class Ledger {
     return [...this.sql.exec("SELECT body FROM entry WHERE ticket = ?", JSON.parse(command).ticket).raw()][0]?.[0];
   }
 
-  // Expires holds, then empties the outbox into D1. Never throws: a failed drain sets its own alarm.
+  // Expires holds, then empties the outbox into D1, then sets the next alarm.
   async alarm() {
     this.step((machine) => machine.expire(Date.now()));
+    await this.drain();
+    this.step((machine) => machine.rest(Date.now()));
+  }
+
+  async drain() {
     for (let round = 0; round < 50 && this.state().drain_due(Date.now()); round++) {
       const size = this.state().batch_size();
       const rows = [...this.sql.exec("SELECT ticket, body FROM entry WHERE settled = 1 ORDER BY ticket LIMIT ?", size + 1).raw()];

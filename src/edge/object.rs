@@ -72,6 +72,12 @@ impl ObjectCore {
         text(&self.ledger.expire(at(now)))
     }
 
+    /// The end of the alarm's work.
+    #[must_use]
+    pub fn rest(&mut self, now: f64) -> String {
+        text(&self.ledger.rest(at(now)))
+    }
+
     /// Whether the outbox should be drained now.
     #[must_use]
     pub fn drain_due(&self, now: f64) -> bool {

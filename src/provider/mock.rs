@@ -287,7 +287,7 @@ mod tests {
     #[test]
     fn no_body_and_no_orders_panic() {
         for body in [&b""[..], b"[]", b"{\"messages\":[1,{\"role\":\"user\",\"content\":[{}]}]}"] {
-            answer(body, Some("tokens=99999999999999999999 status=-1 delay_ms=x ="), -1);
+            let _ = answer(body, Some("tokens=99999999999999999999 status=-1 delay_ms=x ="), -1);
         }
     }
 }

@@ -5,13 +5,15 @@ import gateway, { CustomerLedger as Built } from "./index.js";
 
 // ok · fail (rejects) · lost (does the work, then rejects: the answer was lost, the write was not) · slow:MS
 let mode = "ok";
+let failures = 0;
 
 async function through(work) {
   const now = mode;
   if (now.startsWith("slow:")) await new Promise((done) => setTimeout(done, Number(now.slice(5))));
-  if (now === "fail") throw new Error("D1_ERROR: Network connection lost.");
+  const lost = () => { failures += 1; return new Error("D1_ERROR: Network connection lost."); };
+  if (now === "fail") throw lost();
   const result = await work();
-  if (now === "lost") throw new Error("D1_ERROR: Network connection lost.");
+  if (now === "lost") throw lost();
   return result;
 }
 
@@ -57,6 +59,7 @@ export default {
     if (at < 0) return gateway.fetch(request, wrap(env), ctx);
     const [verb, value] = request.url.slice(at + 7).split("/");
     if (verb === "d1") mode = decodeURIComponent(value);
+    if (verb === "d1-failures") return Response.json(failures);
     if (verb === "crossings") return Response.json(counts());
     if (verb === "reset-crossings") resetCounts();
     if (verb === "abort") {

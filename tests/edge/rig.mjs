@@ -111,6 +111,9 @@ class Gateway {
   /** ok · fail · lost · slow:MS, in every isolate. */
   async d1(mode) { for (const url of this.urls) await fetch(`${url}/__rig/d1/${encodeURIComponent(mode)}`); }
 
+  /** How many statements failed by order of `d1`, in the isolate of the objects. */
+  async d1Failures() { return (await fetch(`${this.url}/__rig/d1-failures`)).json(); }
+
   /** Drops the objects from memory, as an idle eviction does. */
   async evict() { for (const id of await this.#host("objects")) await this.#host("evict", { id }); }
 

@@ -208,15 +208,17 @@ impl Meter {
 /// Whole events go on at once, byte for byte. What remains of asking is that other chunks carry `"usage":null`; that
 /// member is taken out as well.
 #[derive(Clone, Debug, Default)]
-pub struct WithoutUsage {
+pub struct Filter {
     /// What has gone by, the removed chunk included.
     pub meter: Meter,
+    /// The client asked for usage: everything passes.
+    pub keep_usage: bool,
 }
 
 /// How providers write the member in chunks that have no counts.
 const NULL_USAGE: [&[u8]; 2] = [b",\"usage\":null", b", \"usage\": null"];
 
-impl WithoutUsage {
+impl Filter {
     /// Bytes in, bytes out; an unfinished event waits for its rest.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.push_judging(bytes).0
@@ -227,7 +229,7 @@ impl WithoutUsage {
         let mut passed = Vec::with_capacity(bytes.len());
         let mut meanings = Vec::new();
         for (event, meaning) in self.meter.push(bytes) {
-            pass(&event, &meaning, &mut passed);
+            self.pass(&event, &meaning, &mut passed);
             meanings.push(meaning);
         }
         (passed, meanings)
@@ -237,27 +239,31 @@ impl WithoutUsage {
     pub fn finish(&mut self) -> Vec<u8> {
         let mut passed = Vec::new();
         if let Some((event, meaning)) = self.meter.finish() {
-            pass(&event, &meaning, &mut passed);
+            self.pass(&event, &meaning, &mut passed);
         }
         passed
     }
-}
 
-fn pass(event: &Event, meaning: &Meaning, passed: &mut Vec<u8>) {
-    if *meaning == Meaning::Usage {
-        return;
-    }
-    let cut = NULL_USAGE.iter().find_map(|needle| {
-        let at = event.raw.windows(needle.len()).rposition(|window| window == *needle)?;
-        // Only as a member of the chunk itself: what follows must close it, or go on with another member.
-        matches!(event.raw.get(at + needle.len()), Some(b'}' | b',')).then_some((at, needle.len()))
-    });
-    match cut.filter(|_| !matches!(meaning, Meaning::Corrupt)) {
-        Some((at, length)) if outside_strings(event.raw.get(..at).unwrap_or_default()) => {
-            passed.extend_from_slice(event.raw.get(..at).unwrap_or_default());
-            passed.extend_from_slice(event.raw.get(at + length..).unwrap_or_default());
+    fn pass(&self, event: &Event, meaning: &Meaning, passed: &mut Vec<u8>) {
+        if self.keep_usage {
+            passed.extend_from_slice(&event.raw);
+            return;
         }
-        _ => passed.extend_from_slice(&event.raw),
+        if *meaning == Meaning::Usage {
+            return;
+        }
+        let cut = NULL_USAGE.iter().find_map(|needle| {
+            let at = event.raw.windows(needle.len()).rposition(|window| window == *needle)?;
+            // Only as a member of the chunk itself: what follows must close it, or go on with another member.
+            matches!(event.raw.get(at + needle.len()), Some(b'}' | b',')).then_some((at, needle.len()))
+        });
+        match cut.filter(|_| !matches!(meaning, Meaning::Corrupt)) {
+            Some((at, length)) if outside_strings(event.raw.get(..at).unwrap_or_default()) => {
+                passed.extend_from_slice(event.raw.get(..at).unwrap_or_default());
+                passed.extend_from_slice(event.raw.get(at + length..).unwrap_or_default());
+            }
+            _ => passed.extend_from_slice(&event.raw),
+        }
     }
 }
 
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn who_did_not_ask_for_usage_sees_none_and_loses_nothing_else() {
-        let mut filter = WithoutUsage::default();
+        let mut filter = Filter::default();
         let passed = String::from_utf8(filter.push(STREAM.as_bytes())).unwrap();
         let expected = STREAM
             .replace("],\"usage\":null", "]")
@@ -345,19 +351,19 @@ mod tests {
     #[test]
     fn counts_in_a_chunk_with_choices_stay() {
         let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1}}\n\n";
-        let mut filter = WithoutUsage::default();
+        let mut filter = Filter::default();
         assert_eq!(filter.push(chunk.as_bytes()), chunk.as_bytes());
     }
 
     proptest! {
         #[test]
         fn any_split_passes_the_same_bytes(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {
-            let mut whole = WithoutUsage::default();
+            let mut whole = Filter::default();
             let expected = whole.push(STREAM.as_bytes());
             let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(STREAM.len() + 1)).collect();
             at.extend([0, STREAM.len()]);
             at.sort_unstable();
-            let mut filter = WithoutUsage::default();
+            let mut filter = Filter::default();
             let mut passed = vec![];
             for pair in at.windows(2) {
                 passed.extend(filter.push(&STREAM.as_bytes()[pair[0]..pair[1]]));
@@ -369,7 +375,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut filter = WithoutUsage::default();
+            let mut filter = Filter::default();
             filter.push(&bytes);
             filter.finish();
         }

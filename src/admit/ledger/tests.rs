@@ -1,0 +1,429 @@
+//! The state machine against a model of the object around it: rows stored as it says, forgotten and reloaded at will.
+
+use super::*;
+use crate::{
+    admit::wire::RouteLimit,
+    model::id::TeamId,
+    settle::row::TokenColumns,
+};
+use proptest::prelude::*;
+
+const T0: Timestamp = Timestamp(1_700_000_000_000);
+
+fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerRow {
+    LedgerRow {
+        request_id: ticket.to_owned(),
+        attempt,
+        at_ms: T0,
+        customer_id: "cus_a".to_owned(),
+        team_id: Some("team_a".to_owned()),
+        key_id: "key_a".to_owned(),
+        route: "r".to_owned(),
+        requested_model: "m".to_owned(),
+        provider: "p".to_owned(),
+        model: "m".to_owned(),
+        outcome: Outcome::Ok,
+        status: 200,
+        streamed: false,
+        tokens: TokenColumns { output_tokens: tokens, ..TokenColumns::default() },
+        usage_estimated: false,
+        usage_json: None,
+        cost_nanousd: NanoUsd(cost),
+        price_version: "v".to_owned(),
+        first_byte_ms: None,
+        duration_ms: 1,
+        upstream_id: None,
+        metadata: None,
+        error: None,
+    }
+}
+
+fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -> NodeSpec {
+    NodeSpec { team: team.map(|team| TeamId(team.to_owned())), limits, level, ..bare(id) }
+}
+
+/// The object: what is durable, and the ledger in memory.
+struct Object {
+    ledger: Ledger,
+    entries: BTreeMap<String, (bool, String)>,
+    nodes: BTreeMap<String, String>,
+    bases: BTreeMap<String, String>,
+    keys: BTreeMap<String, String>,
+    d1: BTreeMap<(String, u32), LedgerRow>,
+    alarm: Option<Timestamp>,
+}
+
+impl Object {
+    fn new(customer: Limits, team: Limits, key: Limits) -> Self {
+        let mut object = Self {
+            ledger: Ledger::default(),
+            entries: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            d1: BTreeMap::new(),
+            alarm: None,
+        };
+        let nodes = vec![
+            node("cus_a", Level::Customer, None, customer),
+            node("team_a", Level::Team, None, team),
+            node("key_a", Level::Key, Some("team_a"), key.clone()),
+            node("key_b", Level::Key, None, key),
+        ];
+        object.run(T0, Command::Publish { nodes, keys: vec![] });
+        object
+    }
+
+    fn keep(&mut self, effect: Effect) -> Reply {
+        for write in effect.writes {
+            match write {
+                Write::Entry { ticket, settled, body } => {
+                    self.entries.insert(ticket, (settled, body));
+                }
+                Write::DropEntry { ticket } => {
+                    self.entries.remove(&ticket);
+                }
+                Write::Node { id, body } => {
+                    self.nodes.insert(id, body);
+                }
+                Write::Base { id, body } => {
+                    self.bases.insert(id, body);
+                }
+                Write::Key { digest, body } => {
+                    self.keys.insert(digest, body);
+                }
+            }
+        }
+        if effect.alarm.is_some() {
+            self.alarm = effect.alarm;
+        }
+        effect.reply
+    }
+
+    fn run(&mut self, now: Timestamp, command: Command) -> Reply {
+        let effect = self.ledger.apply(now, command);
+        self.keep(effect)
+    }
+
+    /// Eviction: memory is gone, the stored alarm is not.
+    fn crash(&mut self, now: Timestamp) {
+        let stored = Stored {
+            nodes: self.nodes.values().cloned().collect(),
+            bases: self.bases.clone().into_iter().collect(),
+            keys: self.keys.values().cloned().collect(),
+            entries: self.entries.iter().map(|(ticket, (settled, body))| (ticket.clone(), *settled, body.clone())).collect(),
+        };
+        self.ledger = Ledger::load(&stored, now).unwrap();
+    }
+
+    /// What the alarm does. `d1_works` false: the insert fails; `lost`: it lands, but the answer does not come back.
+    fn alarm(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
+        self.alarm = None;
+        let effect = self.ledger.expire(now);
+        self.keep(effect);
+        if self.ledger.drain_due(now) {
+            self.drain(now, d1_works, lost);
+        }
+        let effect = self.ledger.rest(now);
+        assert!(effect.alarm.is_none_or(|at| at > now), "an alarm for now would be deleted with this one");
+        self.keep(effect);
+    }
+
+    fn drain(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
+        let mut batch: Vec<(String, String)> =
+            self.entries.iter().filter(|(_, (settled, _))| *settled).map(|(t, (_, body))| (t.clone(), body.clone())).collect();
+        let more = batch.len() > 3;
+        batch.truncate(3);
+        if d1_works || lost {
+            for (_, body) in &batch {
+                let entry: Entry = serde_json::from_str(body).unwrap();
+                for row in entry.rows {
+                    self.d1.entry((row.request_id.clone(), row.attempt)).or_insert(row);
+                }
+            }
+        }
+        let effect = if d1_works && !lost {
+            self.ledger.drained(now, &batch, more)
+        } else {
+            self.ledger.drain_failed(now, "D1_ERROR")
+        };
+        self.keep(effect);
+    }
+
+    fn hold(&mut self, now: Timestamp, ticket: &str, key: &str, bound: i64, tokens: u64) -> Reply {
+        self.hold_or_extend(now, ticket, key, bound, tokens, false)
+    }
+
+    fn hold_or_extend(&mut self, now: Timestamp, ticket: &str, key: &str, bound: i64, tokens: u64, extends: bool) -> Reply {
+        self.run(now, Command::Hold(Hold {
+            ticket: ticket.to_owned(),
+            key: KeyId(key.to_owned()),
+            bound: Some(NanoUsd(bound)),
+            tokens,
+            ttl_ms: 5_000,
+            extends,
+            route: Some(RouteLimit { name: "r".to_owned(), rpm: Some(1_000), tpm: None }),
+            unsettled: Box::new(row(ticket, 1, 0, 0)),
+        }))
+    }
+
+    fn settle(&mut self, now: Timestamp, ticket: &str, costs: &[i64]) -> Reply {
+        let rows = costs.iter().zip(1..).map(|(cost, attempt)| row(ticket, attempt, *cost, 1)).collect();
+        self.run(now, Command::Settle { ticket: ticket.to_owned(), rows })
+    }
+
+    fn spent(&mut self, now: Timestamp) -> NanoUsd {
+        match self.run(now, Command::Inspect) {
+            Reply::Inspection(inspection) => inspection.spent_total_nanousd,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn limits(&mut self, now: Timestamp, key: &str) -> Vec<LimitStatus> {
+        match self.run(now, Command::Describe { key: KeyId(key.to_owned()) }) {
+            Reply::Limits { limits } => limits,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn total(nanousd: i64) -> Limits {
+    Limits { total: Some(NanoUsd(nanousd)), ..Limits::default() }
+}
+
+#[test]
+fn a_hold_is_taken_at_every_level_and_released_by_its_settlement() {
+    let mut object = Object::new(total(100), total(80), total(60));
+    assert!(matches!(object.hold(T0, "t1", "key_a", 50, 1), Reply::Held(s) if s.budget_remaining == Some(NanoUsd(10))));
+    assert!(matches!(
+        object.hold(T0, "t2", "key_a", 11, 1),
+        Reply::Refused(Refusal::Budget { level: Level::Key, window: Window::Total, .. })
+    ));
+    assert_eq!(object.settle(T0, "t1", &[5]), Reply::Settled);
+    assert!(matches!(object.hold(T0, "t3", "key_a", 55, 1), Reply::Held(_)));
+    assert!(matches!(object.hold(T0, "t4", "key_b", 41, 1), Reply::Refused(Refusal::Budget { level: Level::Customer, .. })));
+    assert_eq!(object.spent(T0), NanoUsd(5));
+}
+
+#[test]
+fn a_settlement_counts_once() {
+    let mut object = Object::new(total(100), total(100), total(100));
+    object.hold(T0, "t", "key_a", 50, 1);
+    assert_eq!(object.settle(T0, "t", &[7]), Reply::Settled);
+    assert_eq!(object.settle(T0, "t", &[7]), Reply::Absent);
+    object.alarm(T0.plus_ms(2_000), true, false);
+    assert_eq!(object.settle(T0, "t", &[7]), Reply::Absent);
+    assert_eq!(object.spent(T0), NanoUsd(7));
+    assert_eq!(object.d1.len(), 1);
+}
+
+#[test]
+fn a_hold_nobody_settles_becomes_one_row_at_its_bound() {
+    let mut object = Object::new(total(100), total(100), total(100));
+    object.hold(T0, "t", "key_a", 50, 1);
+    assert_eq!(object.alarm, Some(T0.plus_ms(5_000)), "the object is woken when the hold expires");
+    object.crash(T0.plus_ms(4_000));
+    object.alarm(T0.plus_ms(5_000), true, false);
+    let again = object.alarm.unwrap();
+    object.alarm(again, true, false);
+    let rows: Vec<&LedgerRow> = object.d1.values().collect();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].outcome, rows[0].cost_nanousd), (Outcome::Unsettled, NanoUsd(50)));
+    assert_eq!(object.settle(T0.plus_ms(8_000), "t", &[7]), Reply::Absent);
+    assert_eq!(object.spent(T0.plus_ms(8_000)), NanoUsd(50));
+}
+
+#[test]
+fn a_ticket_may_ask_for_more_and_only_the_difference_must_fit() {
+    let mut object = Object::new(total(100), total(100), Limits { total: Some(NanoUsd(60)), rpm: Some(1), ..Limits::default() });
+    assert!(matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)));
+    assert!(matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)), "the same call again, after a lost answer");
+    assert!(matches!(object.hold_or_extend(T0, "t", "key_a", 60, 1, true), Reply::Held(_)));
+    assert!(matches!(object.hold_or_extend(T0, "t", "key_a", 61, 1, true), Reply::Refused(_)));
+    object.settle(T0, "t", &[20, 40]);
+    assert_eq!(object.spent(T0), NanoUsd(60));
+    assert_eq!(object.hold_or_extend(T0, "t", "key_a", 60, 1, true), Reply::Absent, "what has ended is not begun anew");
+}
+
+#[test]
+fn windows_begin_anew_and_a_request_stays_in_the_one_it_was_admitted_in() {
+    let day = Limits { day: Some(NanoUsd(100)), ..Limits::default() };
+    let mut object = Object::new(Limits::default(), Limits::default(), day);
+    let evening = T0.day_start().plus_ms(crate::model::time::DAY_MS - 1_000);
+    object.hold(evening, "t", "key_a", 100, 1);
+    assert!(matches!(object.hold(evening, "u", "key_a", 1, 1), Reply::Refused(Refusal::Budget { window: Window::Day, .. })));
+    let morning = evening.plus_ms(2_000);
+    assert!(matches!(object.hold(morning, "v", "key_a", 100, 1), Reply::Held(_)));
+    object.settle(morning, "t", &[90]);
+    object.settle(morning, "v", &[30]);
+    let LimitFigures::Budget { spent_nanousd, held_nanousd, .. } = object.limits(morning, "key_a")[0].figures.clone() else {
+        panic!()
+    };
+    assert_eq!((spent_nanousd, held_nanousd), (NanoUsd(30), NanoUsd(0)));
+    assert_eq!(object.spent(morning), NanoUsd(120));
+}
+
+#[test]
+fn who_may_not_is_told_why() {
+    let mut object = Object::new(total(1), Limits::default(), Limits::default());
+    assert_eq!(object.hold(T0, "t", "key_x", 1, 1), Reply::Refused(Refusal::UnknownKey));
+    let mut blocked = node("team_a", Level::Team, None, Limits::default());
+    (blocked.blocked, blocked.revision) = (true, 5);
+    object.run(T0, Command::Publish { nodes: vec![blocked.clone()], keys: vec![] });
+    assert_eq!(object.hold(T0, "t", "key_a", 1, 1), Reply::Refused(Refusal::Blocked { level: Level::Team }));
+    (blocked.blocked, blocked.revision) = (false, 4);
+    object.run(T0, Command::Publish { nodes: vec![blocked], keys: vec![] });
+    assert_eq!(object.hold(T0, "t", "key_a", 1, 1), Reply::Refused(Refusal::Blocked { level: Level::Team }), "old news");
+    let mut ended = node("key_b", Level::Key, None, Limits::default());
+    (ended.expires_at, ended.revision) = (Some(T0), 2);
+    object.run(T0, Command::Publish { nodes: vec![ended], keys: vec![] });
+    assert_eq!(object.hold(T0, "t", "key_b", 1, 1), Reply::Refused(Refusal::Expired));
+}
+
+#[test]
+fn a_model_without_a_price_cannot_be_held_against_a_budget() {
+    let mut object = Object::new(total(1), Limits::default(), Limits::default());
+    let hold = |bound| {
+        Command::Hold(Hold {
+            ticket: "t".to_owned(),
+            key: KeyId("key_a".to_owned()),
+            bound,
+            tokens: 1,
+            ttl_ms: 1_000,
+            extends: false,
+            route: None,
+            unsettled: Box::new(row("t", 1, 0, 0)),
+        })
+    };
+    assert_eq!(object.run(T0, hold(None)), Reply::Refused(Refusal::Unpriced { level: Level::Customer }));
+    object.run(T0, Command::Publish { nodes: vec![node("cus_a", Level::Customer, None, Limits::default())], keys: vec![] });
+    assert!(matches!(object.run(T0, hold(None)), Reply::Held(_)));
+}
+
+#[test]
+fn a_refusal_consumes_nothing() {
+    let key = Limits { rpm: Some(2), tpm: Some(100), total: Some(NanoUsd(10)), ..Limits::default() };
+    let mut object = Object::new(total(5), Limits::default(), key);
+    let before = object.limits(T0, "key_a");
+    assert!(matches!(object.hold(T0, "t", "key_a", 6, 1), Reply::Refused(Refusal::Budget { level: Level::Customer, .. })));
+    assert!(matches!(object.hold(T0, "t", "key_a", 1, 101), Reply::Refused(Refusal::Rate { unit: RateUnit::Tokens, retry_after_ms: None, .. })));
+    assert_eq!(object.limits(T0, "key_a"), before);
+    assert!(object.entries.is_empty());
+}
+
+#[test]
+fn the_wire_is_what_deployed_workers_speak() {
+    // A change here breaks Workers and objects of two versions that talk to one another during a deploy.
+    let settle = r#"{"op":"settle","ticket":"req_1","rows":[]}"#;
+    assert_eq!(
+        serde_json::from_str::<Command>(settle).unwrap(),
+        Command::Settle { ticket: "req_1".to_owned(), rows: vec![] }
+    );
+    assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#"{"reply":"settled"}"#);
+    let held: Reply = serde_json::from_str(r#"{"reply":"held","from_the_future":1}"#).unwrap();
+    assert_eq!(held, Reply::Held(Standing::default()));
+    let refused = Reply::Refused(Refusal::Rate { level: Level::Key, unit: RateUnit::Requests, limit: 6, retry_after_ms: Some(9) });
+    let text = r#"{"reply":"refused","why":"rate","level":"key","unit":"requests","limit":6,"retry_after_ms":9}"#;
+    assert_eq!(serde_json::to_string(&refused).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), refused);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Hold { ticket: u8, key_b: bool, bound: i64, tokens: u64 },
+    Settle { ticket: u8, costs: Vec<i64> },
+    Wait(i64),
+    Alarm { d1_works: bool, lost: bool },
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0u8..30, any::<bool>(), 0i64..40, 0u64..20)
+            .prop_map(|(ticket, key_b, bound, tokens)| Step::Hold { ticket, key_b, bound, tokens }),
+        5 => (0u8..30, prop::collection::vec(0i64..20, 0..3)).prop_map(|(ticket, costs)| Step::Settle { ticket, costs }),
+        2 => (0i64..4_000).prop_map(Step::Wait),
+        1 => (20_000i64..90_000_000).prop_map(Step::Wait),
+        3 => (any::<bool>(), any::<bool>()).prop_map(|(d1_works, lost)| Step::Alarm { d1_works, lost }),
+        1 => Just(Step::Crash),
+    ]
+}
+
+fn figures(status: &LimitStatus) -> (i64, i64) {
+    match &status.figures {
+        LimitFigures::Budget { limit_nanousd, spent_nanousd, held_nanousd, .. } => {
+            (limit_nanousd.0, spent_nanousd.0 + held_nanousd.0)
+        }
+        LimitFigures::Requests(rate) | LimitFigures::Tokens(rate) => (rate.limit as i64, rate.used as i64),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn no_interleaving_overspends_loses_or_counts_twice(steps in prop::collection::vec(step(), 1..120)) {
+        let customer = Limits { total: Some(NanoUsd(300)), day: Some(NanoUsd(150)), ..Limits::default() };
+        let team = Limits { month: Some(NanoUsd(120)), rpm: Some(20), ..Limits::default() };
+        let key = Limits { total: Some(NanoUsd(100)), tpm: Some(60), ..Limits::default() };
+        let mut object = Object::new(customer, team, key);
+        let mut now = T0;
+        let mut held: BTreeMap<String, i64> = BTreeMap::new();
+        let mut finished: BTreeSet<String> = BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Hold { ticket, key_b, bound, tokens } => {
+                    let ticket = format!("t{ticket}{}", if key_b { "b" } else { "a" });
+                    if finished.contains(&ticket) {
+                        continue; // request ids are never used twice
+                    }
+                    let extends = held.contains_key(&ticket);
+                    let key = if key_b { "key_b" } else { "key_a" };
+                    if let Reply::Held(_) = object.hold_or_extend(now, &ticket, key, bound, tokens, extends) {
+                        let most = held.entry(ticket).or_default();
+                        *most = bound.max(*most);
+                    }
+                }
+                Step::Settle { ticket, costs } => {
+                    for ticket in [format!("t{ticket}a"), format!("t{ticket}b")] {
+                        // What is settled stays within what was held: dispatch sees to it.
+                        let mut left = held.get(&ticket).copied().unwrap_or(0);
+                        let costs: Vec<i64> = costs.iter().map(|cost| { let cost = (*cost).min(left); left -= cost; cost }).collect();
+                        if object.settle(now, &ticket, &costs) == Reply::Settled {
+                            finished.insert(ticket);
+                        }
+                    }
+                }
+                Step::Wait(ms) => now = now.plus_ms(ms),
+                Step::Alarm { d1_works, lost } => object.alarm(now, d1_works, lost),
+                Step::Crash => {
+                    let before = (object.spent(now), object.limits(now, "key_a"), object.limits(now, "key_b"));
+                    object.crash(now);
+                    prop_assert_eq!(&before, &(object.spent(now), object.limits(now, "key_a"), object.limits(now, "key_b")),
+                        "what is loaded is what was forgotten");
+                }
+            }
+            for key in ["key_a", "key_b"] {
+                for status in object.limits(now, key) {
+                    let (limit, taken) = figures(&status);
+                    prop_assert!(taken <= limit, "{:?}", status);
+                }
+            }
+        }
+        // Everything ends by itself: D1 is back, and the object is woken only when it asked to be.
+        for _ in 0..200 {
+            let Some(at) = object.alarm else { break };
+            now = now.max(at);
+            object.alarm(now, true, false);
+        }
+        prop_assert!(object.entries.is_empty(), "nothing is left behind: {:?}", object.entries.keys());
+        let ledger: i64 = object.d1.values().map(|row| row.cost_nanousd.0).sum();
+        prop_assert_eq!(NanoUsd(ledger), object.spent(now), "the ledger is the object's total");
+        let settled_with_rows = object.d1.keys().map(|(ticket, _)| ticket.clone()).collect::<BTreeSet<_>>();
+        for ticket in held.keys() {
+            prop_assert!(settled_with_rows.contains(ticket) || finished.contains(ticket), "{} has no end", ticket);
+        }
+        object.crash(now);
+        prop_assert_eq!(NanoUsd(ledger), object.spent(now));
+    }
+}
