@@ -11,13 +11,16 @@ import { countingGateway, GATEWAY_FILES, MOCK_PORT, MORE_TARGETS, TARGETS } from
 const BIN = path.join(import.meta.dirname, "target/release");
 const BASE = "js-pass";
 const LOADS = [
-  { name: "JSON", stream: false, delayUs: 0, connections: [1, 16, 64], seconds: 0.5 },
-  { name: "stream of 100 events, no pause", stream: true, delayUs: 0, connections: [1, 16], seconds: 0.6 },
-  { name: "stream of 100 events, 10 ms apart", stream: true, delayUs: 10_000, connections: [1, 64], seconds: 1.2 },
+  { key: "json", name: "JSON", stream: false, delayUs: 0, connections: [1, 16, 64], seconds: 0.5 },
+  { key: "burst", name: "stream of 100 events, no pause", stream: true, delayUs: 0, connections: [1, 16], seconds: 0.6 },
+  { key: "paced", name: "stream of 100 events, 10 ms apart", stream: true, delayUs: 10_000, connections: [1, 64], seconds: 1.2 },
 ];
 const RATIOS = ["rps", "p50_us", "p99_us", "ttfb_us", "cpu_us"];
 
-const { values: options } = parseArgs({ options: { quick: { type: "boolean" }, rounds: { type: "string" }, only: { type: "string" } } });
+const { values: options } = parseArgs({ options: { quick: { type: "boolean" }, rounds: { type: "string" }, only: { type: "string" }, loads: { type: "string" }, levels: { type: "string" } } });
+// --loads json,burst,paced and --levels 1,16 narrow a run while something is being tuned.
+const wanted = options.loads?.split(",");
+const levelsWanted = options.levels?.split(",").map(Number);
 const rounds = Number(options.rounds ?? (options.quick ? 2 : 9));
 const coldRounds = options.quick ? 3 : 7;
 const all = { ...TARGETS, ...MORE_TARGETS };
@@ -54,9 +57,11 @@ async function measure(targets) {
   const rows = new Map();
   for (let round = 0; round < rounds; round++) {
     say(`round ${round + 1} of ${rounds}`);
-    for (const { name, stream, delayUs, connections: levels, seconds } of LOADS) {
+    for (const { key, name, stream, delayUs, connections: levels, seconds } of LOADS) {
+      if (wanted && !wanted.includes(key)) continue;
       await mock(`/__set?delay_us=${delayUs}`);
       for (const connections of levels) {
+        if (levelsWanted && !levelsWanted.includes(connections)) continue;
         for (let i = 0; i < targets.length; i++) {
           const target = targets[(i + round) % targets.length];
           if (target.broken[stream]) continue;

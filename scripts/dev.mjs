@@ -6,7 +6,7 @@ import path from "node:path";
 import { startLocal } from "./local.mjs";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
-const DEV = path.join(ROOT, ".dev");
+const DEV = process.env.EDGEHOLD_DEV_DIR ?? path.join(ROOT, ".dev");
 const NOTES = path.join(DEV, "dev.json");
 const port = Number(process.env.PORT ?? 8787);
 
@@ -62,8 +62,11 @@ async function stop(code = 0) {
   await local.stop().catch(() => {});
   process.exit(code);
 }
-process.on("SIGINT", () => stop());
-process.on("SIGTERM", () => stop());
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  // Miniflare's own handler would end the process before workerd is told to stop.
+  process.removeAllListeners(signal);
+  process.on(signal, () => stop());
+}
 
 try {
   // The demo configuration is loaded once, and again when it changed; a configuration of your own stays.

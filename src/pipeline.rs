@@ -3,7 +3,7 @@
 use crate::{
     admit::{
         bound::{self, TokenBound},
-        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Standing},
+        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
     },
     authenticate::{self, authenticate},
     config::policy::Policy,
@@ -87,9 +87,10 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
             case.ticket.push_str("-2");
         }
         let standing = case.hold(world, NanoUsd::ZERO).await?;
+        case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
-            let release = Command::Settle { ticket: id.0.clone(), rows: vec![] };
+            let release = Command::Settle(Settlement::of(case.ticket, &[]));
             world.ledger(&key.customer, &release).await.map_err(|fault| Refusal::unavailable(fault.0))?;
             key = authenticate(world, request, true).await?;
             continue;
@@ -191,7 +192,7 @@ impl<'a> Case<'a> {
                 rpm: limit.rpm,
                 tpm: limit.tpm,
             }),
-            unsettled: Box::new(self.account().unsettled()),
+            unsettled: self.account().unsettled(),
         });
         match world.ledger(&self.key.customer, &command).await {
             Ok(Reply::Held(standing)) => Ok(standing),
@@ -377,8 +378,8 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         }
     }
     if standing.is_some() {
-        let rows = case.account().rows(&attempts);
-        world.settle(&case.key.customer, &Command::Settle { ticket: case.ticket.clone(), rows });
+        let settlement = case.account().settlement(&case.ticket, &attempts);
+        world.settle(&case.key.customer, &Command::Settle(settlement));
     }
 }
 

@@ -4,13 +4,14 @@ pub mod price;
 pub mod row;
 
 use crate::{
-    admit::wire::KeyRecord,
+    admit::wire::{KeyRecord, Settlement},
     dialect::openai_chat::request::ChatRequest,
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     route::{Plan, Stop},
 };
-use row::{LedgerRow, Outcome, TokenColumns};
+use row::{LedgerRow, Outcome};
+use serde_json::value::RawValue;
 
 /// The request as its rows describe it: what does not change from attempt to attempt.
 #[derive(Debug)]
@@ -58,7 +59,6 @@ impl Account<'_> {
                 attempt: number,
                 outcome: attempt.outcome,
                 status: attempt.status,
-                tokens: TokenColumns::from(attempt.usage),
                 usage_estimated: attempt.usage_estimated,
                 usage_json: attempt.usage_json.clone(),
                 cost_nanousd: self.cost(attempt),
@@ -66,15 +66,21 @@ impl Account<'_> {
                 duration_ms: attempt.ended.since_ms(attempt.started),
                 upstream_id: attempt.upstream_id.clone(),
                 error: attempt.error.clone(),
-                ..self.blank(attempt.stop)
+                ..self.blank(attempt.stop).with_usage(attempt.usage)
             })
             .collect()
     }
 
+    /// What the object is told when the request is over.
+    #[must_use]
+    pub fn settlement(&self, ticket: &str, attempts: &[Attempt]) -> Settlement {
+        Settlement::of(ticket.to_owned(), &self.rows(attempts))
+    }
+
     /// The row a hold expires to: the first choice, charged at the bound by whoever writes it.
     #[must_use]
-    pub fn unsettled(&self) -> LedgerRow {
-        self.blank(0)
+    pub fn unsettled(&self) -> Box<RawValue> {
+        raw(&self.blank(0))
     }
 
     fn blank(&self, stop: usize) -> LedgerRow {
@@ -99,7 +105,12 @@ impl Account<'_> {
             outcome: Outcome::Unsettled,
             status: 0,
             streamed: self.chat.stream,
-            tokens: TokenColumns::default(),
+            input_tokens: 0,
+            cache_read_tokens: 0,
+            cache_write_tokens: 0,
+            output_tokens: 0,
+            reasoning_tokens: 0,
+            audio_tokens: 0,
             usage_estimated: false,
             usage_json: None,
             cost_nanousd: NanoUsd::ZERO,
@@ -112,4 +123,9 @@ impl Account<'_> {
             error: None,
         }
     }
+}
+
+/// JSON that others carry without reading it.
+pub(crate) fn raw(value: &impl serde::Serialize) -> Box<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_default()
 }

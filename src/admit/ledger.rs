@@ -13,14 +13,18 @@ use super::{
     window::{Minute, MoneyWindow},
     wire::{
         Command, Hold, Inspection, KeyRecord, Level, LimitFigures, LimitStatus, Limits, NodeSpec, RateFigures,
-        RateStanding, RateUnit, Refusal, Reply, RouteLimit, Standing, Window,
+        RateStanding, RateUnit, Refusal, Reply, RouteLimit, Settlement, Standing, Window,
     },
 };
 use crate::{
     model::{id::KeyId, money::NanoUsd, time::Timestamp},
-    settle::row::{LedgerRow, Outcome},
+    settle::{
+        raw,
+        row::{LedgerRow, Outcome},
+    },
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Settled rows wait this long for company before they are drained.
@@ -29,23 +33,22 @@ pub const DRAIN_DELAY_MS: i64 = 1_000;
 const DRAIN_BACKOFF_MS: i64 = 2_000;
 const DRAIN_BACKOFF_MAX_MS: i64 = 120_000;
 
-/// A row to write. Texts are JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "write", rename_all = "snake_case")]
+/// A row to write. Bodies are JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Write {
     /// Insert or replace a request.
     Entry {
-        /// The request's id.
-        ticket: String,
+        /// Its number in this object: an integer key, because a row found by text costs an index, and a paid write for it.
+        number: u64,
         /// Whether it waits for D1.
         settled: bool,
         /// [`Entry`] as JSON.
         body: String,
     },
-    /// Delete a drained request.
-    DropEntry {
-        /// The request's id.
-        ticket: String,
+    /// Delete drained requests.
+    DropEntries {
+        /// Their numbers.
+        numbers: Vec<u64>,
     },
     /// Insert or replace a node's specification.
     Node {
@@ -88,8 +91,10 @@ impl Effect {
 }
 
 /// A request as stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
+    /// The request's id.
+    pub ticket: String,
     /// When it was admitted.
     pub at: Timestamp,
     /// When the hold expires.
@@ -100,18 +105,14 @@ pub struct Entry {
     pub bound: NanoUsd,
     /// The tokens that are held.
     pub tokens: u64,
-    /// Rows of a settled request; of a held one, the row it would expire to.
-    pub rows: Vec<LedgerRow>,
-}
-
-impl Entry {
-    fn cost(&self) -> NanoUsd {
-        self.rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd))
-    }
-
-    fn tokens_used(&self) -> u64 {
-        self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.tokens.total()))
-    }
+    /// What a settled request cost; of a held one nothing.
+    #[serde(default)]
+    pub cost: NanoUsd,
+    /// The tokens a settled request used.
+    #[serde(default)]
+    pub used: u64,
+    /// The rows of a settled request, an array; of a held one the row it would expire to. Carried unread.
+    pub rows: Box<RawValue>,
 }
 
 /// What a node has counted.
@@ -150,24 +151,22 @@ impl Counters {
     }
 
     fn settle(&mut self, entry: &Entry) {
-        let cost = entry.cost();
         for window in self.windows_of(entry.at) {
             window.held = window.held.minus(entry.bound);
-            window.spent = window.spent.plus(cost);
+            window.spent = window.spent.plus(entry.cost);
         }
         self.tokens.take_back(entry.at, entry.tokens);
-        self.tokens.add(entry.at, entry.tokens_used());
+        self.tokens.add(entry.at, entry.used);
     }
 
     /// Counts a request that was never held in this copy: base counters, and replay.
     fn charge(&mut self, entry: &Entry) {
         self.roll(entry.at);
-        let cost = entry.cost();
         for window in self.windows_of(entry.at) {
-            window.spent = window.spent.plus(cost);
+            window.spent = window.spent.plus(entry.cost);
         }
         self.requests.add(entry.at, 1);
-        self.tokens.add(entry.at, entry.tokens_used());
+        self.tokens.add(entry.at, entry.used);
     }
 
     const fn window(&self, window: Window) -> &MoneyWindow {
@@ -250,8 +249,10 @@ pub struct Ledger {
     customer: Option<String>,
     nodes: HashMap<String, Node>,
     keys: BTreeMap<String, KeyRecord>,
-    /// Requests under way; those settled live only in storage.
-    holds: HashMap<String, Entry>,
+    /// Requests under way and their numbers, by id; those settled live only in storage.
+    holds: HashMap<String, (u64, Entry)>,
+    /// The last number given.
+    number: u64,
     expiries: BTreeSet<(Timestamp, String)>,
     outbox: u64,
     outbox_oldest: Option<Timestamp>,
@@ -270,8 +271,8 @@ pub struct Stored {
     pub bases: Vec<(String, String)>,
     /// [`KeyRecord`]s.
     pub keys: Vec<String>,
-    /// `(ticket, settled, Entry)`.
-    pub entries: Vec<(String, bool, String)>,
+    /// `(number, settled, Entry)`.
+    pub entries: Vec<(u64, bool, String)>,
 }
 
 impl Ledger {
@@ -295,25 +296,26 @@ impl Ledger {
             ledger.keys.insert(record.digest.0.clone(), record);
         }
         let mut held = Vec::new();
-        for (ticket, settled, text) in &stored.entries {
+        for (number, settled, text) in &stored.entries {
+            ledger.number = ledger.number.max(*number);
             let entry: Entry = read(text)?;
             if *settled {
                 ledger.charge_live(&entry);
                 ledger.outbox += 1;
                 ledger.note_oldest(entry.at);
             } else {
-                held.push((ticket.clone(), entry));
+                held.push((*number, entry));
             }
         }
         held.sort_by_key(|(_, entry)| entry.at);
-        for (ticket, entry) in held {
+        for (number, entry) in held {
             for id in &entry.chain {
                 let node = ledger.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
                 node.live.roll(entry.at);
                 node.live.hold(entry.at, entry.bound, 1, entry.tokens);
             }
-            ledger.expiries.insert((entry.expires_at, ticket.clone()));
-            ledger.holds.insert(ticket, entry);
+            ledger.expiries.insert((entry.expires_at, entry.ticket.clone()));
+            ledger.holds.insert(entry.ticket.clone(), (number, entry));
         }
         if ledger.outbox > 0 {
             ledger.drain_at = Some(now);
@@ -335,14 +337,16 @@ impl Ledger {
     pub fn apply(&mut self, now: Timestamp, command: Command) -> Effect {
         let mut effect = match command {
             Command::Hold(hold) => self.hold(now, hold),
-            Command::Settle { ticket, rows } => self.settle(now, ticket, rows),
+            Command::Settle(settlement) => self.settle(now, settlement),
             Command::Publish { nodes, keys } => self.publish(nodes, keys),
             Command::Lookup { digest } => {
                 Effect::only(Reply::Key { record: self.keys.get(&digest.0).cloned() })
             }
             Command::Describe { key } => Effect::only(Reply::Limits { limits: self.describe(now, &key) }),
             Command::Find { ticket } => Effect::only(match self.holds.get(&ticket) {
-                Some(entry) => Reply::Found { state: "held".to_owned(), rows: entry.rows.clone() },
+                Some((_, entry)) => {
+                    Reply::Found { state: "held".to_owned(), rows: read(entry.rows.get()).into_iter().collect() }
+                }
                 None => Reply::Absent,
             }),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
@@ -378,7 +382,7 @@ impl Ledger {
             chain.push(self.route_node(route));
         }
         // A ticket that is already held asks for more: only the difference must fit, and it is no new request.
-        let earlier = self.holds.get(&hold.ticket).map(|entry| (entry.at, entry.bound, entry.tokens));
+        let earlier = self.holds.get(&hold.ticket).map(|(_, entry)| (entry.at, entry.bound, entry.tokens));
         if hold.extends && earlier.is_none() {
             return Effect::only(Reply::Absent);
         }
@@ -404,31 +408,37 @@ impl Ledger {
                 node.live.hold(at, more_money, more_requests, more_tokens);
             }
         }
-        let mut row = *hold.unsettled;
-        row.at_ms = at;
-        row.outcome = Outcome::Unsettled;
-        row.cost_nanousd = held_bound.plus(more_money);
         let entry = Entry {
+            ticket: hold.ticket.clone(),
             at,
             expires_at: now.plus_ms(hold.ttl_ms.max(1_000)),
             bound: held_bound.plus(more_money),
             tokens: held_tokens.saturating_add(more_tokens),
-            rows: vec![row],
+            cost: NanoUsd::ZERO,
+            used: 0,
+            rows: hold.unsettled,
             chain,
         };
-        let standing = self.standing(now, &entry.chain, &hold.key);
+        let standing = Standing { at, ..self.standing(now, &entry.chain, &hold.key) };
         let body = match serde_json::to_string(&entry) {
             Ok(body) => body,
             Err(error) => return Effect::only(Reply::Failed { message: error.to_string() }),
         };
-        if let Some(old) = self.holds.get(&hold.ticket) {
-            self.expiries.remove(&(old.expires_at, hold.ticket.clone()));
-        }
+        let number = match self.holds.get(&hold.ticket) {
+            Some((number, old)) => {
+                self.expiries.remove(&(old.expires_at, hold.ticket.clone()));
+                *number
+            }
+            None => {
+                self.number += 1;
+                self.number
+            }
+        };
         self.expiries.insert((entry.expires_at, hold.ticket.clone()));
-        self.holds.insert(hold.ticket.clone(), entry);
+        self.holds.insert(hold.ticket, (number, entry));
         Effect {
             reply: Reply::Held(standing),
-            writes: vec![Write::Entry { ticket: hold.ticket, settled: false, body }],
+            writes: vec![Write::Entry { number, settled: false, body }],
             alarm: None,
         }
     }
@@ -468,22 +478,21 @@ impl Ledger {
             requests: tightest(RateUnit::Requests),
             tokens: tightest(RateUnit::Tokens),
             key_revision: self.nodes.get(key.as_str()).map_or(0, |node| node.spec.revision),
+            ..Standing::default()
         }
     }
 
-    fn settle(&mut self, now: Timestamp, ticket: String, rows: Vec<LedgerRow>) -> Effect {
+    fn settle(&mut self, now: Timestamp, settlement: Settlement) -> Effect {
+        let Settlement { ticket, cost, tokens, rows } = settlement;
         // Settled before, or expired: the ledger already has its row, and a row is never edited.
-        let Some(mut entry) = self.holds.remove(&ticket) else { return Effect::only(Reply::Absent) };
+        let Some((number, mut entry)) = self.holds.remove(&ticket) else { return Effect::only(Reply::Absent) };
         self.expiries.remove(&(entry.expires_at, ticket.clone()));
-        entry.rows = rows;
-        for row in &mut entry.rows {
-            row.at_ms = entry.at;
-        }
-        self.finish(now, ticket, &entry, Reply::Settled)
+        (entry.cost, entry.used, entry.rows) = (cost, tokens, rows);
+        self.finish(now, number, &entry, Reply::Settled)
     }
 
     /// Turns a hold that ended into an outbox entry.
-    fn finish(&mut self, now: Timestamp, ticket: String, entry: &Entry, reply: Reply) -> Effect {
+    fn finish(&mut self, now: Timestamp, number: u64, entry: &Entry, reply: Reply) -> Effect {
         for id in &entry.chain {
             if let Some(node) = self.nodes.get_mut(id) {
                 node.live.roll(now);
@@ -496,7 +505,7 @@ impl Ledger {
             self.drain_at = Some(now.plus_ms(DRAIN_DELAY_MS));
         }
         match serde_json::to_string(entry) {
-            Ok(body) => Effect { reply, writes: vec![Write::Entry { ticket, settled: true, body }], alarm: None },
+            Ok(body) => Effect { reply, writes: vec![Write::Entry { number, settled: true, body }], alarm: None },
             Err(error) => Effect::only(Reply::Failed { message: error.to_string() }),
         }
     }
@@ -535,7 +544,7 @@ impl Ledger {
             limits,
             spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.total.spent),
             held: self.holds.len() as u64,
-            held_nanousd: self.holds.values().fold(NanoUsd::ZERO, |sum, entry| sum.plus(entry.bound)),
+            held_nanousd: self.holds.values().fold(NanoUsd::ZERO, |sum, (_, entry)| sum.plus(entry.bound)),
             outbox: self.outbox,
             outbox_oldest_ms: self.outbox_oldest,
             last_drain_error: self.drain_error.clone(),
@@ -552,11 +561,20 @@ impl Ledger {
                 break;
             }
             self.expiries.remove(&(expires_at, ticket.clone()));
-            let Some(mut entry) = self.holds.remove(&ticket) else { continue };
-            for row in &mut entry.rows {
-                row.duration_ms = now.since_ms(entry.at);
-            }
-            writes.extend(self.finish(now, ticket, &entry, Reply::Settled).writes);
+            let Some((number, mut entry)) = self.holds.remove(&ticket) else { continue };
+            (entry.cost, entry.used) = (entry.bound, entry.tokens);
+            let rows: Vec<LedgerRow> = read(entry.rows.get())
+                .map(|row| LedgerRow {
+                    at_ms: entry.at,
+                    outcome: Outcome::Unsettled,
+                    cost_nanousd: entry.bound,
+                    duration_ms: now.since_ms(entry.at),
+                    ..row
+                })
+                .into_iter()
+                .collect();
+            entry.rows = raw(&rows);
+            writes.extend(self.finish(now, number, &entry, Reply::Settled).writes);
         }
         Effect { reply: Reply::Settled, writes, alarm: None }
     }
@@ -577,10 +595,10 @@ impl Ledger {
     }
 
     /// D1 has these entries: they leave the outbox and enter the base counters, in one transaction.
-    pub fn drained(&mut self, now: Timestamp, entries: &[(String, String)], more: bool) -> Effect {
+    pub fn drained(&mut self, now: Timestamp, entries: &[(u64, String)], more: bool) -> Effect {
         let mut writes = Vec::new();
         let mut touched = BTreeSet::new();
-        for (ticket, text) in entries {
+        for (_, text) in entries {
             if let Ok(entry) = read::<Entry>(text) {
                 for id in &entry.chain {
                     let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
@@ -588,9 +606,9 @@ impl Ledger {
                     touched.insert(id.clone());
                 }
             }
-            writes.push(Write::DropEntry { ticket: ticket.clone() });
             self.outbox = self.outbox.saturating_sub(1);
         }
+        writes.push(Write::DropEntries { numbers: entries.iter().map(|(number, _)| *number).collect() });
         for id in touched {
             if let Some(node) = self.nodes.get(&id) {
                 let Ok(body) = serde_json::to_string(&node.base) else { continue };

@@ -9,24 +9,20 @@ use crate::{
         money::NanoUsd,
         time::Timestamp,
     },
-    settle::row::LedgerRow,
+    settle::{raw, row::LedgerRow},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// A question to the object.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Set an upper bound aside at every level, or refuse. With a ticket already held: raise its bound.
     Hold(Hold),
     /// Replace a hold by what was really used.
-    Settle {
-        /// The request's id.
-        ticket: String,
-        /// One row for each attempt.
-        rows: Vec<LedgerRow>,
-    },
+    Settle(Settlement),
     /// Nodes and keys as the admin wrote them.
     Publish {
         /// New or changed nodes.
@@ -53,8 +49,34 @@ pub enum Command {
     Inspect,
 }
 
+/// What a request came to. The sums are those of the rows; the object stores the rows unread.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Settlement {
+    /// The request's id, as held.
+    pub ticket: String,
+    /// What all attempts cost.
+    pub cost: NanoUsd,
+    /// The tokens all attempts used.
+    pub tokens: u64,
+    /// One [`LedgerRow`] for each attempt.
+    pub rows: Box<RawValue>,
+}
+
+impl Settlement {
+    /// The only maker: sums and rows agree.
+    #[must_use]
+    pub fn of(ticket: String, rows: &[LedgerRow]) -> Self {
+        Self {
+            ticket,
+            cost: rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd)),
+            tokens: rows.iter().fold(0, |sum, row| sum.saturating_add(row.tokens())),
+            rows: raw(&rows),
+        }
+    }
+}
+
 /// What is to be set aside.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hold {
     /// The request's id.
     pub ticket: String,
@@ -72,8 +94,8 @@ pub struct Hold {
     /// Limits of the route, counted for this customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteLimit>,
-    /// The row to write if nobody settles; its cost is replaced by the bound.
-    pub unsettled: Box<LedgerRow>,
+    /// The [`LedgerRow`] to write if nobody settles; its cost is replaced by the bound.
+    pub unsettled: Box<RawValue>,
 }
 
 /// A route's own limits.
@@ -91,7 +113,7 @@ pub struct RouteLimit {
 
 /// The object's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The bound is set aside, durably.
     Held(Standing),
@@ -131,7 +153,10 @@ pub enum Reply {
 
 /// Where the caller stands after a hold.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Standing {
+    /// When the hold was taken, by the object's clock: the time its rows carry.
+    pub at: Timestamp,
     /// What is left of the tightest budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_remaining: Option<NanoUsd>,
@@ -159,7 +184,7 @@ pub struct RateStanding {
 
 /// Why a hold was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "why", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// No such key here.
     UnknownKey,

@@ -18,9 +18,14 @@ export class CustomerLedger extends DurableObject {
     this.ledger = new Ledger(ctx, env, current);
   }
 
-  /** @param {string} command JSON @returns {string} JSON, once what it says is durable */
+  /** @param {string} command JSON @returns {Promise<string>} JSON, once what it says is durable */
   apply(command) {
-    return this.ledger.apply(command);
+    return this.ledger.enqueue(command);
+  }
+
+  /** @param {string[]} commands @returns {Promise<string[]>} */
+  applyAll(commands) {
+    return Promise.all(commands.map((command) => this.ledger.enqueue(command)));
   }
 
   alarm() {

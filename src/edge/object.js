@@ -2,17 +2,18 @@
 // When, what and why are decided in Rust (src/admit/ledger.rs, src/edge/object.rs); here is only how to write it down.
 
 const SCHEMA = `
-CREATE TABLE IF NOT EXISTS entry (ticket TEXT PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS node (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS base (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS key (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;`;
 
 const WRITES = {
-  entry: ["INSERT OR REPLACE INTO entry VALUES (?, ?, ?)", (w) => [w.ticket, w.settled ? 1 : 0, w.body]],
-  drop_entry: ["DELETE FROM entry WHERE ticket = ?", (w) => [w.ticket]],
-  node: ["INSERT OR REPLACE INTO node VALUES (?, ?)", (w) => [w.id, w.body]],
-  base: ["INSERT OR REPLACE INTO base VALUES (?, ?)", (w) => [w.id, w.body]],
-  key: ["INSERT OR REPLACE INTO key VALUES (?, ?)", (w) => [w.digest, w.body]],
+  held: "INSERT OR REPLACE INTO entry VALUES (?, 0, ?)",
+  settled: "UPDATE entry SET settled = 1, body = ?2 WHERE number = ?1",
+  drop: "DELETE FROM entry WHERE number IN (SELECT value FROM json_each(?))",
+  node: "INSERT OR REPLACE INTO node VALUES (?, ?)",
+  base: "INSERT OR REPLACE INTO base VALUES (?, ?)",
+  key: "INSERT OR REPLACE INTO key VALUES (?, ?)",
 };
 
 export class Ledger {
@@ -24,6 +25,7 @@ export class Ledger {
     this.machine = null;
     this.epoch = -1;
     this.written = false;
+    this.queue = [];
   }
 
   // The state machine of this wasm instance; loaded anew after an eviction, a wasm reset, or a write that failed.
@@ -45,23 +47,17 @@ export class Ledger {
       nodes: all("SELECT body FROM node").map(([body]) => body),
       bases: all("SELECT id, body FROM base"),
       keys: all("SELECT body FROM key").map(([body]) => body),
-      entries: all("SELECT ticket, settled, body FROM entry").map(([t, settled, body]) => [t, settled === 1, body]),
+      entries: all("SELECT number, settled, body FROM entry").map(([number, settled, body]) => [number, settled === 1, body]),
     });
   }
 
-  // Runs a step of the machine and makes durable what it says, all or nothing. `effect` is "reply\nalarm\nwrites".
+  // Runs a step of the machine and makes durable what it says, all or nothing: lines of reply, alarm, and writes.
   step(run) {
-    let effect;
     try {
-      const machine = this.state();
-      effect = run(machine);
-      const reply = effect.slice(0, effect.indexOf("\n"));
-      const rest = effect.slice(reply.length + 1);
-      const alarm = rest.slice(0, rest.indexOf("\n"));
-      const writes = rest.slice(alarm.length + 1);
-      if (writes !== "") this.write(JSON.parse(writes));
-      if (alarm !== "") this.storage.setAlarm(Number(alarm));
-      return reply;
+      const lines = run(this.state()).split("\n");
+      if (lines.length > 2) this.write(lines.slice(2));
+      if (lines[1] !== "") this.storage.setAlarm(Number(lines[1]));
+      return lines[0];
     } catch (error) {
       // What is in memory may be ahead of what is stored.
       this.machine = null;
@@ -70,17 +66,39 @@ export class Ledger {
     }
   }
 
-  write(writes) {
+  write(lines) {
     if (!this.written) {
       this.sql.exec(SCHEMA);
       this.written = true;
     }
-    const one = (w) => {
-      const [query, values] = WRITES[w.write];
-      this.sql.exec(query, ...values(w));
+    const one = (line) => {
+      const [what, name, body] = line.split("\t");
+      if (what === "drop") this.sql.exec(WRITES.drop, body);
+      else this.sql.exec(WRITES[what], what === "held" || what === "settled" ? Number(name) : name, body);
     };
-    if (writes.length === 1) one(writes[0]);
-    else this.storage.transactionSync(() => writes.forEach(one));
+    if (lines.length === 1) one(lines[0]);
+    else this.storage.transactionSync(() => lines.forEach(one));
+  }
+
+  // Commands that arrive together are applied in one turn, so that they share one commit: the commit costs more than all the
+  // rest of a command.
+  enqueue(command) {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ command, resolve, reject });
+      if (this.queue.length === 1) setTimeout(() => this.flush(), 0);
+    });
+  }
+
+  flush() {
+    const queue = this.queue;
+    this.queue = [];
+    for (const { command, resolve, reject } of queue) {
+      try {
+        resolve(this.apply(command));
+      } catch (error) {
+        reject(error);
+      }
+    }
   }
 
   apply(command) {
@@ -89,8 +107,8 @@ export class Ledger {
 
   // A request that is settled but not yet drained is known to storage alone.
   settled(command) {
-    if (!command.startsWith('{"op":"find"') || !this.written) return undefined;
-    return [...this.sql.exec("SELECT body FROM entry WHERE ticket = ?", JSON.parse(command).ticket).raw()][0]?.[0];
+    if (!command.startsWith('{"find"') || !this.written) return undefined;
+    return [...this.sql.exec("SELECT body FROM entry WHERE settled = 1 AND body->>'ticket' = ?", JSON.parse(command).find.ticket).raw()][0]?.[0];
   }
 
   // Expires holds, then empties the outbox into D1, then sets the next alarm.
@@ -103,7 +121,7 @@ export class Ledger {
   async drain() {
     for (let round = 0; round < 50 && this.state().drain_due(Date.now()); round++) {
       const size = this.state().batch_size();
-      const rows = [...this.sql.exec("SELECT ticket, body FROM entry WHERE settled = 1 ORDER BY ticket LIMIT ?", size + 1).raw()];
+      const rows = [...this.sql.exec("SELECT number, body FROM entry WHERE settled = 1 ORDER BY number LIMIT ?", size + 1).raw()];
       const more = rows.length > size;
       if (more) rows.pop();
       const batch = JSON.stringify(rows);

@@ -1,29 +1,32 @@
-//! The Durable Object's half in Rust: JSON in, `reply ␊ alarm ␊ writes` out. `object.js` makes it durable.
+//! The Durable Object's half in Rust: JSON in, [`text`] out. `object.js` makes it durable.
 
 use crate::{
     admit::{
-        ledger::{Effect, Entry, Ledger, Stored},
+        ledger::{Effect, Entry, Ledger, Stored, Write},
         wire::{Command, Reply},
     },
     model::time::Timestamp,
-    settle::row::LedgerRow,
 };
+use std::borrow::Cow;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
 /// Requests drained to D1 at once. A row is about a kilobyte, a bound value at most two megabytes.
 const BATCH: u32 = 200;
 
-/// The columns of the ledger, in D1 and in [`LedgerRow`].
+/// The columns of the ledger, in D1 and in [`crate::settle::row::LedgerRow`], which leaves out zeros.
 const INSERT: &str = "INSERT OR IGNORE INTO ledger (request_id, attempt, at_ms, customer_id, team_id, key_id, route, \
-requested_model, provider, model, outcome, status, streamed, input_tokens, cache_read_tokens, cache_write_tokens, \
-output_tokens, reasoning_tokens, audio_tokens, usage_estimated, usage_json, cost_nanousd, price_version, first_byte_ms, \
-duration_ms, upstream_id, metadata, error) SELECT value->>'request_id', value->>'attempt', value->>'at_ms', \
-value->>'customer_id', value->>'team_id', value->>'key_id', value->>'route', value->>'requested_model', \
-value->>'provider', value->>'model', value->>'outcome', value->>'status', value->>'streamed', value->>'input_tokens', \
-value->>'cache_read_tokens', value->>'cache_write_tokens', value->>'output_tokens', value->>'reasoning_tokens', \
-value->>'audio_tokens', value->>'usage_estimated', value->>'usage_json', value->>'cost_nanousd', \
-value->>'price_version', value->>'first_byte_ms', value->>'duration_ms', value->>'upstream_id', value->>'metadata', \
-value->>'error' FROM json_each(?1)";
+requested_model, provider, model, outcome, status, streamed, input_tokens, cache_read_tokens, \
+cache_write_tokens, output_tokens, reasoning_tokens, audio_tokens, usage_estimated, usage_json, \
+cost_nanousd, price_version, first_byte_ms, duration_ms, upstream_id, metadata, error) SELECT \
+value->>'request_id', value->>'attempt', value->>'at_ms', value->>'customer_id', value->>'team_id', \
+value->>'key_id', value->>'route', value->>'requested_model', value->>'provider', value->>'model', \
+value->>'outcome', COALESCE(value->>'status', 0), COALESCE(value->>'streamed', 0), \
+COALESCE(value->>'input_tokens', 0), COALESCE(value->>'cache_read_tokens', 0), \
+COALESCE(value->>'cache_write_tokens', 0), COALESCE(value->>'output_tokens', 0), \
+COALESCE(value->>'reasoning_tokens', 0), COALESCE(value->>'audio_tokens', 0), \
+COALESCE(value->>'usage_estimated', 0), value->>'usage_json', COALESCE(value->>'cost_nanousd', 0), \
+value->>'price_version', value->>'first_byte_ms', COALESCE(value->>'duration_ms', 0), \
+value->>'upstream_id', value->>'metadata', value->>'error' FROM json_each(?1)";
 
 /// A customer's ledger in this instance's memory.
 #[wasm_bindgen]
@@ -52,7 +55,8 @@ impl ObjectCore {
                 let mut effect = self.ledger.apply(at(now), command);
                 if let (Reply::Absent, Some(body)) = (&effect.reply, entry) {
                     if let Ok(entry) = serde_json::from_str::<Entry>(&body) {
-                        effect.reply = Reply::Found { state: "settled".to_owned(), rows: entry.rows };
+                        let rows = serde_json::from_str(entry.rows.get()).unwrap_or_default();
+                        effect.reply = Reply::Found { state: "settled".to_owned(), rows };
                     }
                 }
                 text(&effect)
@@ -96,22 +100,32 @@ impl ObjectCore {
         INSERT.to_owned()
     }
 
-    /// The parameter: all rows of `[[ticket, body], …]`; empty if there are none.
+    /// The parameter: all rows of `[[number, body], …]`; empty if there are none.
     #[must_use]
     pub fn insertion(&self, batch: &str) -> String {
-        let entries: Vec<(String, String)> = serde_json::from_str(batch).unwrap_or_default();
-        let rows: Vec<LedgerRow> = entries
-            .iter()
-            .filter_map(|(_, body)| serde_json::from_str::<Entry>(body).ok())
-            .flat_map(|entry| entry.rows)
-            .collect();
-        if rows.is_empty() { String::new() } else { serde_json::to_string(&rows).unwrap_or_default() }
+        let entries: Vec<(u64, String)> = serde_json::from_str(batch).unwrap_or_default();
+        let mut rows = String::from("[");
+        for (_, body) in &entries {
+            let Ok(entry) = serde_json::from_str::<Entry>(body) else { continue };
+            let inner = entry.rows.get().trim().trim_start_matches('[').trim_end_matches(']').trim();
+            if !inner.is_empty() {
+                if rows.len() > 1 {
+                    rows.push(',');
+                }
+                rows.push_str(inner);
+            }
+        }
+        if rows.len() == 1 {
+            return String::new();
+        }
+        rows.push(']');
+        rows
     }
 
     /// D1 has the batch.
     #[must_use]
     pub fn drained(&mut self, now: f64, batch: &str, more: bool) -> String {
-        let entries: Vec<(String, String)> = serde_json::from_str(batch).unwrap_or_default();
+        let entries: Vec<(u64, String)> = serde_json::from_str(batch).unwrap_or_default();
         text(&self.ledger.drained(at(now), &entries, more))
     }
 
@@ -128,7 +142,7 @@ struct StoredJson {
     nodes: Vec<String>,
     bases: Vec<(String, String)>,
     keys: Vec<String>,
-    entries: Vec<(String, bool, String)>,
+    entries: Vec<(u64, bool, String)>,
 }
 
 impl From<StoredJson> for Stored {
@@ -141,13 +155,28 @@ fn at(now: f64) -> Timestamp {
     Timestamp(now as i64)
 }
 
+/// `reply ␊ alarm` and a line for each write: what ⇥ name ⇥ body. JSON holds neither of the two characters, and
+/// ids hold no others than letters, digits and `_-.:`.
 fn text(effect: &Effect) -> String {
-    let reply = serde_json::to_string(&effect.reply).unwrap_or_default();
-    let alarm = effect.alarm.map(|at| at.0.to_string()).unwrap_or_default();
-    let writes = if effect.writes.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(&effect.writes).unwrap_or_default()
-    };
-    format!("{reply}\n{alarm}\n{writes}")
+    let mut text = serde_json::to_string(&effect.reply).unwrap_or_default();
+    text.push('\n');
+    if let Some(at) = effect.alarm {
+        text.push_str(&at.0.to_string());
+    }
+    for write in &effect.writes {
+        let (what, name, body): (&str, Cow<'_, str>, Cow<'_, str>) = match write {
+            Write::Entry { number, settled: false, body } => ("held", number.to_string().into(), body.into()),
+            Write::Entry { number, settled: true, body } => ("settled", number.to_string().into(), body.into()),
+            Write::DropEntries { numbers } => {
+                ("drop", "".into(), serde_json::to_string(numbers).unwrap_or_default().into())
+            }
+            Write::Node { id, body } => ("node", id.into(), body.into()),
+            Write::Base { id, body } => ("base", id.into(), body.into()),
+            Write::Key { digest, body } => ("key", digest.into(), body.into()),
+        };
+        for part in ["\n", what, "\t", &name, "\t", &body] {
+            text.push_str(part);
+        }
+    }
+    text
 }

@@ -28,6 +28,8 @@ pub enum Outcome {
 }
 
 /// One row of the ledger. The field names are the columns of the D1 table `ledger`.
+///
+/// As JSON it leaves out what is zero, false or absent: it is stored twice on its way to D1, and bytes cost time there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRow {
     /// Minted here; with `attempt` the primary key.
@@ -39,6 +41,7 @@ pub struct LedgerRow {
     /// Whose money.
     pub customer_id: String,
     /// The key's team when admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team_id: Option<String>,
     /// The virtual key.
     pub key_id: String,
@@ -53,71 +56,86 @@ pub struct LedgerRow {
     /// How it ended.
     pub outcome: Outcome,
     /// The provider's HTTP status; 0 without an answer.
+    #[serde(default, skip_serializing_if = "zero")]
     pub status: u16,
     /// Whether a stream was asked for.
+    #[serde(default, skip_serializing_if = "zero")]
     pub streamed: bool,
-    /// Token classes as priced.
-    #[serde(flatten)]
-    pub tokens: TokenColumns,
+    /// Uncached text input.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub input_tokens: u64,
+    /// Read from the provider's cache.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub cache_read_tokens: u64,
+    /// Written to the provider's cache.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub cache_write_tokens: u64,
+    /// Text output without reasoning.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub output_tokens: u64,
+    /// Reasoning.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub reasoning_tokens: u64,
+    /// Audio in and out.
+    #[serde(default, skip_serializing_if = "zero")]
+    pub audio_tokens: u64,
     /// The counts are ours, because the provider reported none.
+    #[serde(default, skip_serializing_if = "zero")]
     pub usage_estimated: bool,
     /// The provider's usage object as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_json: Option<String>,
     /// What this attempt cost.
+    #[serde(default, skip_serializing_if = "zero")]
     pub cost_nanousd: NanoUsd,
     /// Which prices were used.
     pub price_version: String,
     /// Attempt begun → first content, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<i64>,
     /// Attempt begun → ended, in ms.
+    #[serde(default, skip_serializing_if = "zero")]
     pub duration_ms: i64,
     /// The provider's own id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_id: Option<String>,
     /// Key's and caller's metadata, a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
     /// What went wrong, for the operator. Never holds prompts or credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Token counts as columns of a row.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenColumns {
-    /// Uncached text input.
-    pub input_tokens: u64,
-    /// Read from the provider's cache.
-    pub cache_read_tokens: u64,
-    /// Written to the provider's cache.
-    pub cache_write_tokens: u64,
-    /// Text output without reasoning.
-    pub output_tokens: u64,
-    /// Reasoning.
-    pub reasoning_tokens: u64,
-    /// Audio in and out.
-    pub audio_tokens: u64,
+fn zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
-impl From<Usage> for TokenColumns {
-    fn from(usage: Usage) -> Self {
-        Self {
-            input_tokens: usage.input,
-            cache_read_tokens: usage.cache_read,
-            cache_write_tokens: usage.cache_write_5m.saturating_add(usage.cache_write_1h),
-            output_tokens: usage.output,
-            reasoning_tokens: usage.reasoning,
-            audio_tokens: usage.input_audio.saturating_add(usage.output_audio),
-        }
-    }
-}
-
-impl TokenColumns {
-    /// All classes together.
+impl LedgerRow {
+    /// Enters what was used, class by class.
     #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.input_tokens
-            .saturating_add(self.cache_read_tokens)
-            .saturating_add(self.cache_write_tokens)
-            .saturating_add(self.output_tokens)
-            .saturating_add(self.reasoning_tokens)
-            .saturating_add(self.audio_tokens)
+    pub fn with_usage(mut self, usage: Usage) -> Self {
+        self.input_tokens = usage.input;
+        self.cache_read_tokens = usage.cache_read;
+        self.cache_write_tokens = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
+        self.output_tokens = usage.output;
+        self.reasoning_tokens = usage.reasoning;
+        self.audio_tokens = usage.input_audio.saturating_add(usage.output_audio);
+        self
+    }
+
+    /// All token classes together.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        [
+            self.input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+            self.audio_tokens,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
     }
 }

@@ -4,7 +4,6 @@ use super::*;
 use crate::{
     admit::wire::RouteLimit,
     model::id::TeamId,
-    settle::row::TokenColumns,
 };
 use proptest::prelude::*;
 
@@ -25,7 +24,12 @@ fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerRow {
         outcome: Outcome::Ok,
         status: 200,
         streamed: false,
-        tokens: TokenColumns { output_tokens: tokens, ..TokenColumns::default() },
+        input_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        output_tokens: tokens,
+        reasoning_tokens: 0,
+        audio_tokens: 0,
         usage_estimated: false,
         usage_json: None,
         cost_nanousd: NanoUsd(cost),
@@ -45,7 +49,7 @@ fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -> NodeSpec 
 /// The object: what is durable, and the ledger in memory.
 struct Object {
     ledger: Ledger,
-    entries: BTreeMap<String, (bool, String)>,
+    entries: BTreeMap<u64, (bool, String)>,
     nodes: BTreeMap<String, String>,
     bases: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
@@ -77,11 +81,11 @@ impl Object {
     fn keep(&mut self, effect: Effect) -> Reply {
         for write in effect.writes {
             match write {
-                Write::Entry { ticket, settled, body } => {
-                    self.entries.insert(ticket, (settled, body));
+                Write::Entry { number, settled, body } => {
+                    self.entries.insert(number, (settled, body));
                 }
-                Write::DropEntry { ticket } => {
-                    self.entries.remove(&ticket);
+                Write::DropEntries { numbers } => {
+                    self.entries.retain(|number, _| !numbers.contains(number));
                 }
                 Write::Node { id, body } => {
                     self.nodes.insert(id, body);
@@ -111,7 +115,7 @@ impl Object {
             nodes: self.nodes.values().cloned().collect(),
             bases: self.bases.clone().into_iter().collect(),
             keys: self.keys.values().cloned().collect(),
-            entries: self.entries.iter().map(|(ticket, (settled, body))| (ticket.clone(), *settled, body.clone())).collect(),
+            entries: self.entries.iter().map(|(number, (settled, body))| (*number, *settled, body.clone())).collect(),
         };
         self.ledger = Ledger::load(&stored, now).unwrap();
     }
@@ -130,14 +134,14 @@ impl Object {
     }
 
     fn drain(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
-        let mut batch: Vec<(String, String)> =
-            self.entries.iter().filter(|(_, (settled, _))| *settled).map(|(t, (_, body))| (t.clone(), body.clone())).collect();
+        let mut batch: Vec<(u64, String)> =
+            self.entries.iter().filter(|(_, (settled, _))| *settled).map(|(n, (_, body))| (*n, body.clone())).collect();
         let more = batch.len() > 3;
         batch.truncate(3);
         if d1_works || lost {
             for (_, body) in &batch {
                 let entry: Entry = serde_json::from_str(body).unwrap();
-                for row in entry.rows {
+                for row in read::<Vec<LedgerRow>>(entry.rows.get()).unwrap() {
                     self.d1.entry((row.request_id.clone(), row.attempt)).or_insert(row);
                 }
             }
@@ -163,13 +167,14 @@ impl Object {
             ttl_ms: 5_000,
             extends,
             route: Some(RouteLimit { name: "r".to_owned(), rpm: Some(1_000), tpm: None }),
-            unsettled: Box::new(row(ticket, 1, 0, 0)),
+            unsettled: raw(&row(ticket, 1, 0, 0)),
         }))
     }
 
     fn settle(&mut self, now: Timestamp, ticket: &str, costs: &[i64]) -> Reply {
-        let rows = costs.iter().zip(1..).map(|(cost, attempt)| row(ticket, attempt, *cost, 1)).collect();
-        self.run(now, Command::Settle { ticket: ticket.to_owned(), rows })
+        let rows: Vec<LedgerRow> =
+            costs.iter().zip(1..).map(|(cost, attempt)| row(ticket, attempt, *cost, 1)).collect();
+        self.run(now, Command::Settle(Settlement::of(ticket.to_owned(), &rows)))
     }
 
     fn spent(&mut self, now: Timestamp) -> NanoUsd {
@@ -292,7 +297,7 @@ fn a_model_without_a_price_cannot_be_held_against_a_budget() {
             ttl_ms: 1_000,
             extends: false,
             route: None,
-            unsettled: Box::new(row("t", 1, 0, 0)),
+            unsettled: raw(&row("t", 1, 0, 0)),
         })
     };
     assert_eq!(object.run(T0, hold(None)), Reply::Refused(Refusal::Unpriced { level: Level::Customer }));
@@ -314,16 +319,13 @@ fn a_refusal_consumes_nothing() {
 #[test]
 fn the_wire_is_what_deployed_workers_speak() {
     // A change here breaks Workers and objects of two versions that talk to one another during a deploy.
-    let settle = r#"{"op":"settle","ticket":"req_1","rows":[]}"#;
-    assert_eq!(
-        serde_json::from_str::<Command>(settle).unwrap(),
-        Command::Settle { ticket: "req_1".to_owned(), rows: vec![] }
-    );
-    assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#"{"reply":"settled"}"#);
-    let held: Reply = serde_json::from_str(r#"{"reply":"held","from_the_future":1}"#).unwrap();
+    let settle = r#"{"settle":{"ticket":"req_1","cost":5,"tokens":3,"rows":[]}}"#;
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(settle).unwrap()).unwrap(), settle);
+    assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
+    let held: Reply = serde_json::from_str(r#"{"held":{"from_the_future":1}}"#).unwrap();
     assert_eq!(held, Reply::Held(Standing::default()));
     let refused = Reply::Refused(Refusal::Rate { level: Level::Key, unit: RateUnit::Requests, limit: 6, retry_after_ms: Some(9) });
-    let text = r#"{"reply":"refused","why":"rate","level":"key","unit":"requests","limit":6,"retry_after_ms":9}"#;
+    let text = r#"{"refused":{"rate":{"level":"key","unit":"requests","limit":6,"retry_after_ms":9}}}"#;
     assert_eq!(serde_json::to_string(&refused).unwrap(), text);
     assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), refused);
 }
