@@ -6,7 +6,7 @@ use crate::{
     ports::{ClientRequest, World},
     refusal::Refusal,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Names of groups and filters → what they are in SQL. Nothing else reaches the statement.
 const GROUPS: &[(&str, &str)] = &[
@@ -22,6 +22,13 @@ const GROUPS: &[(&str, &str)] = &[
 ];
 
 const FILTERS: &[&str] = &["customer_id", "team_id", "key_id", "model", "provider", "route", "outcome"];
+
+/// Money leaves SQLite as text: JavaScript's numbers are exact only up to 2^53. Empty sums are 0, not null.
+const SUMS: &str = "COUNT(DISTINCT request_id) AS requests, COUNT(*) AS attempts, \
+COALESCE(SUM(input_tokens + cache_read_tokens + cache_write_tokens), 0) AS input_tokens, \
+COALESCE(SUM(output_tokens + reasoning_tokens), 0) AS output_tokens, \
+COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens, COALESCE(SUM(reasoning_tokens), 0) AS reasoning_tokens, \
+COALESCE(SUM(audio_tokens), 0) AS audio_tokens, CAST(COALESCE(SUM(cost_nanousd), 0) AS TEXT) AS cost";
 
 /// Ids are minted moments before a request is admitted.
 const MINTED_BEFORE_MS: i64 = 60_000;
@@ -54,6 +61,9 @@ pub(super) async fn report<W: World>(world: &W, request: &ClientRequest) -> Resu
     };
     let to = moment("to")?.unwrap_or_else(|| world.now().plus_ms(1));
     let from = moment("from")?.unwrap_or_else(|| to.plus_ms(-DEFAULT_DAYS * DAY_MS));
+    if from > to {
+        return Err(Refusal::bad_param("invalid_value", "from", "'from' must not be later than 'to'."));
+    }
     let groups = groups(parameter(request, "group_by").as_deref().unwrap_or_default())?;
 
     let mut condition = "request_id >= ?1 AND request_id < ?2 AND at_ms >= ?3 AND at_ms < ?4".to_owned();
@@ -70,22 +80,20 @@ pub(super) async fn report<W: World>(world: &W, request: &ClientRequest) -> Resu
         }
     }
     let selected: String = groups.iter().map(|(name, sql)| format!("{sql} AS \"{name}\", ")).collect();
-    // Sums leave SQLite as text: JavaScript's numbers are exact only up to 2^53.
-    let mut query = format!(
-        "SELECT {selected}COUNT(DISTINCT request_id) AS requests, COUNT(*) AS attempts, \
-         SUM(input_tokens + cache_read_tokens + cache_write_tokens) AS input_tokens, \
-         SUM(output_tokens + reasoning_tokens) AS output_tokens, SUM(cache_read_tokens) AS cache_read_tokens, \
-         SUM(reasoning_tokens) AS reasoning_tokens, SUM(audio_tokens) AS audio_tokens, \
-         CAST(SUM(cost_nanousd) AS TEXT) AS cost FROM ledger WHERE {condition}"
-    );
+    let mut query = format!("SELECT {selected}{SUMS} FROM ledger WHERE {condition}");
     if !groups.is_empty() {
         let names: Vec<String> = groups.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         query.push_str(&format!(" GROUP BY {0} ORDER BY {0} LIMIT {1}", names.join(", "), ROWS_MAX + 1));
     }
-    let mut rows = world.sql(&[(query, parameters)]).await.map_err(unavailable)?;
+    let mut rows = world.sql(&[(query, parameters.clone())]).await.map_err(unavailable)?;
     let has_more = rows.len() > ROWS_MAX;
     rows.truncate(ROWS_MAX);
-    let total = total(&rows);
+    // A request with attempts in several groups is in several rows: the whole is asked for, not added up.
+    let total = if groups.is_empty() { rows.first().cloned() } else {
+        let whole = format!("SELECT {SUMS} FROM ledger WHERE {condition}");
+        world.sql(&[(whole, parameters)]).await.map_err(unavailable)?.into_iter().next()
+    };
+    let total = shown(total.unwrap_or_default());
     let rows: Vec<Value> = rows.into_iter().map(shown).collect();
     Ok((
         200,
@@ -123,20 +131,4 @@ fn shown(mut row: Value) -> Value {
         members.insert("cost_usd".to_owned(), json!(cost.to_string()));
     }
     row
-}
-
-/// The sums of all rows. Requests of several rows may be the same ones, so they are not added up when groups could split
-/// them; attempts are.
-fn total(rows: &[Value]) -> Value {
-    let mut total = Map::new();
-    for name in
-        ["attempts", "input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens", "audio_tokens"]
-    {
-        let sum: f64 = rows.iter().filter_map(|row| row.get(name)?.as_f64()).sum();
-        total.insert(name.to_owned(), json!(sum as u64));
-    }
-    let sum = rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(cost(row)));
-    total.insert("cost_nanousd".to_owned(), json!(sum));
-    total.insert("cost_usd".to_owned(), json!(sum.to_string()));
-    Value::Object(total)
 }

@@ -537,10 +537,12 @@ impl Ledger {
     }
 
     fn inspect(&self, now: Timestamp) -> Inspection {
+        let known = self.customer.is_some();
         let mut limits: Vec<LimitStatus> = self.nodes.values().flat_map(|node| node.statuses(now)).collect();
         limits.sort_by(|a, b| (a.level, &a.id).cmp(&(b.level, &b.id)));
         let customer = self.customer.as_ref().and_then(|id| self.nodes.get(id));
         Inspection {
+            known,
             limits,
             spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.total.spent),
             held: self.holds.len() as u64,
@@ -584,6 +586,8 @@ impl Ledger {
     /// Strictly in the future: an alarm set anew for the moment that is being handled counts as the one being handled, and
     /// is deleted with it when the handler returns.
     pub fn rest(&mut self, now: Timestamp) -> Effect {
+        // Whatever a command set while the alarm was at work may have been for this very moment too.
+        self.alarm_at = None;
         let alarm = self.plan_alarm().map(|at| at.max(now.plus_ms(1)));
         Effect { reply: Reply::Settled, writes: Vec::new(), alarm }
     }

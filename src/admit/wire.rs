@@ -440,6 +440,9 @@ pub struct RateFigures {
 /// Totals of an object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
+    /// Whether this object has a customer at all.
+    #[serde(default)]
+    pub known: bool,
     /// Every limit of every node.
     pub limits: Vec<LimitStatus>,
     /// Money ever settled.

@@ -7,6 +7,7 @@ let core = null;
 let epoch = 0;
 let broken = false;
 let configured = -1;
+let bodyBytesMax = 0;
 let lastId = 0;
 
 /** Client requests under way, by number. @type {Map<number, any>} */
@@ -77,6 +78,7 @@ export async function serve(request, env, ctx) {
   if (configured !== epoch) {
     const texts = Object.entries(env).filter(([name, value]) => typeof value === "string" && core.is_own_variable(name));
     core.configure(JSON.stringify(Object.fromEntries(texts)));
+    bodyBytesMax = core.body_bytes_max();
     configured = epoch;
   }
   const h = request.headers;
@@ -84,24 +86,20 @@ export async function serve(request, env, ctx) {
   const bearer = h.get("authorization");
   const others = bearer?.includes("eh_") ? ["", "", ""] : [h.get("x-api-key"), h.get("api-key"), h.get("x-goog-api-key")];
   const head = [request.method, request.url, bearer, ...others, h.get("x-edgehold-metadata")].join("\n");
-  const limit = core.body_bytes_max();
+  // `request.body` makes a stream object; a body whose length is told is read without one.
   let body = EMPTY;
-  let tooLarge = false;
-  if (request.body !== null) {
-    const length = h.get("content-length");
-    if (length !== null && Number(length) <= limit) body = new Uint8Array(await request.arrayBuffer());
-    else if (length === null) body = await readUpTo(request.body, limit);
-    if (body === null || (length !== null && Number(length) > limit)) {
-      tooLarge = true;
-      body = EMPTY;
-      request.body.cancel().catch(() => {});
-    }
-  }
+  const length = h.get("content-length");
+  if (length !== null) body = Number(length) <= bodyBytesMax ? new Uint8Array(await request.arrayBuffer()) : null;
+  else if (request.method !== "GET" && request.body !== null) body = await readUpTo(request.body, bodyBytesMax);
+  if (body === null) request.body?.cancel().catch(() => {});
   revive();
   const id = (lastId = (lastId % 0x3fffffff) + 1);
   return new Promise((resolve) => {
-    requests.set(id, { env, ctx, headers: h, resolve, body, born: epoch, answer: null, stream: null, discard: null, finish: null });
-    enter(() => core.start(id, Date.now(), head, tooLarge, body));
+    const state = { env, ctx, headers: h, resolve, body, born: epoch, answer: null, stream: null, discard: null, finish: null };
+    requests.set(id, state);
+    enter(() => core.start(id, Date.now(), head, body === null, body ?? EMPTY));
+    // A client that leaves before its answer must not leave the task behind: it runs on, and settles.
+    if (requests.has(id)) ctx.waitUntil(new Promise((finish) => { state.finish = finish; }));
   });
 }
 
@@ -238,13 +236,10 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
     headers[header] = prefix + secret;
     credential = secret;
   }
-  const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(TIMED_OUT), timeoutMs);
-  request.discard = () => {
-    clearTimeout(timer);
-    abort.abort();
-    request.discard = null;
-  };
+  // A whole answer has one deadline. A stream's ends with its headers, and whoever reads on has others: it needs a handle.
+  const abort = stream ? new AbortController() : null;
+  const timer = stream ? setTimeout(() => abort.abort(TIMED_OUT), timeoutMs) : null;
+  const signal = stream ? abort.signal : AbortSignal.timeout(timeoutMs);
   const payload = body === undefined ? request.body : body.slice();
   const answered = async (response) => {
     const { headers: h, status } = response;
@@ -257,17 +252,16 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
       return;
     }
     let bytes = new Uint8Array(await response.arrayBuffer());
-    clearTimeout(timer);
+    if (stream) clearTimeout(timer);
     if (status !== 200) bytes = without(bytes, credential);
-    request.discard = null;
     request.answer = bytes;
     resume(id, born, op, status, head, bytes);
   };
-  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), abort.signal)
-    : fetch(url, { method: "POST", headers, body: payload, redirect: "manual", signal: abort.signal });
+  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), signal)
+    : fetch(url, { method: "POST", headers, body: payload, redirect: "manual", signal });
   call.then(answered).catch((error) => {
-    clearTimeout(timer);
-    resume(id, born, op, abort.signal.reason === TIMED_OUT ? -2 : -1, String(error?.message ?? error), EMPTY);
+    if (stream) clearTimeout(timer);
+    resume(id, born, op, signal.aborted ? -2 : -1, String(error?.message ?? error), EMPTY);
   });
 }
 
@@ -359,9 +353,8 @@ export function respond(id, status, headerText, text) {
 /** Answers the client with the stream under way. */
 export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
   const request = requests.get(id);
-  const { ctx, born, stream } = request;
+  const { born, stream } = request;
   const pipe = new IdentityTransformStream();
-  ctx.waitUntil(new Promise((resolve) => { request.finish = resolve; }));
   request.resolve(new Response(pipe.readable, { headers: pairs(headerText) }));
   const deadline = Date.now() + totalMs;
   const passing = filtered
@@ -374,7 +367,8 @@ export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
     }
     request.discard = null;
     resume(id, born, op, end, text, concat(parts));
-    if (end === 1) request.finish?.();
+    // The instance that waited for this is gone: nobody else will close the client's stream.
+    if (born !== epoch && end !== 1) closeStream(stream, "");
   });
 }
 
@@ -470,17 +464,23 @@ async function passFiltered(request, id, pipe, first, idleMs, deadline) {
 
 /** Sends the last bytes of a relayed stream and closes it. */
 export function end_stream(id, tail) {
-  const request = requests.get(id);
-  const { stream } = request;
-  (async () => {
+  const { ctx, stream } = requests.get(id);
+  ctx.waitUntil(closeStream(stream, tail));
+}
+
+async function closeStream(stream, tail) {
+  try {
     const writer = stream.writer ?? stream.writable.getWriter();
     if (tail !== "") await writer.write(new TextEncoder().encode(tail));
     await writer.close();
-  })().catch(() => {}).finally(() => request.finish?.());
+  } catch {
+    // The client is gone.
+  }
 }
 
 /** The task of this request is over. */
 export function done(id) {
+  requests.get(id)?.finish?.();
   requests.delete(id);
 }
 

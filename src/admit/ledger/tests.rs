@@ -239,6 +239,26 @@ fn a_hold_nobody_settles_becomes_one_row_at_its_bound() {
 }
 
 #[test]
+fn what_comes_while_the_alarm_is_at_work_is_not_forgotten() {
+    let mut object = Object::new(total(100), total(100), total(100));
+    object.hold(T0, "t", "key_a", 10, 1);
+    object.settle(T0, "t", &[1]);
+    let at = object.alarm.take().unwrap();
+    let effect = object.ledger.expire(at);
+    object.keep(effect);
+    let batch: Vec<(u64, String)> = object.entries.iter().map(|(number, (_, body))| (*number, body.clone())).collect();
+    // D1 is being awaited; another request comes and goes.
+    object.hold(at, "u", "key_a", 10, 1);
+    object.settle(at, "u", &[1]);
+    let effect = object.ledger.drained(at, &batch, false);
+    object.keep(effect);
+    object.alarm = None; // the runtime deletes an alarm set for the moment it is handling
+    let effect = object.ledger.rest(at);
+    object.keep(effect);
+    assert!(object.alarm.is_some_and(|next| next > at), "the second request's row has somebody to carry it");
+}
+
+#[test]
 fn a_ticket_may_ask_for_more_and_only_the_difference_must_fit() {
     let mut object = Object::new(total(100), total(100), Limits { total: Some(NanoUsd(60)), rpm: Some(1), ..Limits::default() });
     assert!(matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)));

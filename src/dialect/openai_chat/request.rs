@@ -108,8 +108,8 @@ impl ChatRequest {
             find(name).map(|value| typed::<u64>(value, name, "a whole number of at least 0")).transpose()
         };
         let stream = flag("stream")?;
-        let options: StreamOptions = find("stream_options")
-            .map_or(Ok(StreamOptions::default()), |value| {
+        let options: Object<StreamOptions> = find("stream_options")
+            .map_or(Ok(Object(StreamOptions::default())), |value| {
                 typed(value, "stream_options", "an object such as {\"include_usage\": true}")
             })?;
         let max_tokens = count("max_tokens")?;
@@ -127,7 +127,7 @@ impl ChatRequest {
         Ok(Self {
             model,
             stream,
-            include_usage: options.include_usage.unwrap_or(false),
+            include_usage: options.0.include_usage.unwrap_or(false),
             output_cap: max_tokens.max(max_completion_tokens),
             choices,
             service_tier,
@@ -269,6 +269,27 @@ impl<'de> Deserialize<'de> for Members<'de> {
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// A value that is written as an object. Derived readers would take an array of the members' values as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Visit<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(de::value::MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_any(Visit(std::marker::PhantomData))
+    }
+}
+
 #[derive(Default, Deserialize)]
 struct StreamOptions {
     #[serde(default)]
@@ -305,7 +326,7 @@ struct MessageShape<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let shape = MessageShape::deserialize(deserializer)?;
+        let Object(shape) = Object::<MessageShape<'_>>::deserialize(deserializer)?;
         let opaque = shape.content.is_some_and(|Content { opaque, .. }| opaque);
         Ok(Self { opaque, _borrow: std::marker::PhantomData })
     }
@@ -338,7 +359,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
                 let mut opaque = false;
-                while let Some(part) = parts.next_element::<Part<'de>>()? {
+                while let Some(Object(part)) = parts.next_element::<Object<Part<'de>>>()? {
                     opaque |= !matches!(part.kind.as_deref(), Some("text" | "refusal"));
                 }
                 Ok(Content { opaque, _borrow: self.0 })
@@ -407,6 +428,8 @@ mod tests {
             (r#"{"model":"m","messages":[{"role":"user"}],"stream":"yes"}"#, "invalid_type", Some("stream")),
             (r#"{"model":"m","messages":[{"role":"user"}],"max_tokens":-1}"#, "invalid_type", Some("max_tokens")),
             (r#"{"model":"m","messages":[{"role":"user"}],"n":0}"#, "invalid_value", Some("n")),
+            (r#"{"model":"m","messages":[["user","hi"]]}"#, "invalid_type", Some("messages")),
+            (r#"{"model":"m","messages":[{"role":"user"}],"stream_options":[]}"#, "invalid_type", Some("stream_options")),
             (r#"{"model":"cheap","model":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
             (r#"{"model":"cheap","mod\u0065l":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
         ] {
