@@ -8,7 +8,7 @@ const ROOT = path.resolve(import.meta.dirname, "..");
 const ADMIN_TOKEN = "bench-admin-token";
 export const MOCK_PORT = 9100;
 const UPSTREAM = `http://127.0.0.1:${MOCK_PORT}/v1`;
-export const GATEWAY_FILES = { js: path.join(ROOT, "build/index.js"), wasm: path.join(ROOT, "build/index_bg.wasm") };
+export const GATEWAY_FILES = { js: path.join(process.env.EDGEHOLD_BUILD_DIR ?? path.join(ROOT, "build"), "index.js"), wasm: path.join(process.env.EDGEHOLD_BUILD_DIR ?? path.join(ROOT, "build"), "index_bg.wasm") };
 
 const CONFIG = `
 providers:

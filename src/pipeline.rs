@@ -22,6 +22,7 @@ use crate::{
     route::{self, Plan},
     settle::{Account, row::Outcome},
 };
+use futures_util::future::join;
 use serde_json::json;
 use std::{cell::RefCell, rc::Rc};
 
@@ -72,9 +73,11 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
             format!("The body is larger than {} MiB.", BODY_BYTES_MAX >> 20),
         ));
     }
-    let mut key = authenticate(world, request, false).await?;
+    // Both are remembered by a warm isolate; a cold one asks for both at once.
+    let (key, policy) = join(authenticate(world, request, false), world.policy()).await;
+    let mut key = key?;
     let chat = ChatRequest::decode(&request.body)?;
-    let policy = world.policy().await.map_err(|fault| Refusal::unavailable(fault.0))?;
+    let policy = policy.map_err(|fault| Refusal::unavailable(fault.0))?;
 
     if world.variable("EDGEHOLD_ADMISSION").is_some_and(|value| value == "off") {
         let case = Case::new(world, id, request, &chat, &policy, &key)?;
