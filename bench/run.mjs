@@ -187,7 +187,8 @@ try {
     target.child = start(target.name, target.argv, { env: target.env });
     running.push(target.child);
     await listening(target.port, target.child);
-    for (const stream of [false, true]) {
+    target.broken[true] = target.jsonOnly;
+    for (const stream of target.jsonOnly ? [false] : [false, true]) {
       await load(target, { connections: 16, seconds: options.quick ? 0.5 : 1.5, stream });
       const wrong = await fault(target, stream);
       if (!wrong) continue;

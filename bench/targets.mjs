@@ -81,6 +81,11 @@ async function makeKey(port) {
 export const TARGETS = {
   "js-pass": anchor("pass", 9201),
   "js-parse": anchor("parse", 9202),
+  // The gateway's use of the platform in plain JS: what of its time is the platform's.
+  "js-state": async () => target(9210, serve({
+    name: "js-state", port: 9210, dir: path.join("state", "js-state"), object: ["LEDGER", "Counter"],
+    modules: [["anchor.js", "workers/anchor.js"]], vars: { MODE: "state", UPSTREAM: `${UPSTREAM}/chat/completions` },
+  }), { jsonOnly: true }),
   edgehold: gateway("edgehold", 9203),
   "edgehold-no-admission": gateway("edgehold-no-admission", 9204, { EDGEHOLD_ADMISSION: "off" }),
   // Its wrangler.toml asks for this date and flag.

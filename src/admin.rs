@@ -47,7 +47,8 @@ fn authorize<W: World>(world: &W, request: &ClientRequest) -> Result<(), Refusal
     let wanted = Sha256::digest(token.as_bytes());
     let presented = |text: &String| {
         let text = text.trim();
-        let bare = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
+        let bare =
+            text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
         Sha256::digest(bare.unwrap_or(text).trim().as_bytes()) == wanted
     };
     if request.credentials.iter().any(presented) {

@@ -17,7 +17,9 @@ pub fn present(request: &ClientRequest) -> Result<PresentedKey, Refusal> {
     for credential in &request.credentials {
         let text = credential.trim();
         let text = match text.get(..7) {
-            Some(scheme) if scheme.eq_ignore_ascii_case("bearer ") => text.get(7..).unwrap_or_default().trim(),
+            Some(scheme) if scheme.eq_ignore_ascii_case("bearer ") => {
+                text.get(7..).unwrap_or_default().trim()
+            }
             _ => text,
         };
         if let Some(key) = PresentedKey::parse(text) {
@@ -60,7 +62,10 @@ pub fn unknown() -> Refusal {
 /// The refusal of a blocked key.
 #[must_use]
 pub fn blocked(level: &str) -> Refusal {
-    Refusal::unauthorized("key_blocked", format!("Access is blocked for this {level}. Ask whoever issued the key."))
+    Refusal::unauthorized(
+        "key_blocked",
+        format!("Access is blocked for this {level}. Ask whoever issued the key."),
+    )
 }
 
 /// The refusal of an expired key.

@@ -10,7 +10,7 @@ use crate::{
     dialect::openai_chat::{
         request::{ChatRequest, Edits},
         response,
-        stream::{Meaning, Meter, Filter},
+        stream::{Filter, Meaning, Meter},
     },
     model::{time::Timestamp, usage::Usage},
     ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World},
@@ -134,7 +134,11 @@ enum Judged {
     /// The caller's fault: no other provider will like it better.
     Final(Head),
     /// Another attempt may help; the same target only after a wait, if at all.
-    Again { head: Option<Head>, same_target: bool, retry_after_ms: Option<i64> },
+    Again {
+        head: Option<Head>,
+        same_target: bool,
+        retry_after_ms: Option<i64>,
+    },
 }
 
 /// Makes attempts until one is good, all are used up, or the time is over.
@@ -149,7 +153,9 @@ pub async fn dispatch<W: World>(
     for (index, stop) in order.plan.stops.iter().enumerate() {
         let is_last = index + 1 == order.plan.stops.len();
         for retry in 0..=retries.count {
-            if world.now() >= order.deadline || (!attempts.is_empty() && !allowance.allow_another(attempts).await) {
+            if world.now() >= order.deadline
+                || (!attempts.is_empty() && !allowance.allow_another(attempts).await)
+            {
                 return give_up(order, attempts, last);
             }
             let mut attempt = Attempt::new(index, world.now());
@@ -224,7 +230,8 @@ fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) ->
     let timeouts = order.plan.route.timeouts;
     let body = if stop.kind.name == mock::MOCK.name {
         let body = edited.as_deref().unwrap_or(&order.request.body);
-        let script = mock::answer(body, stop.provider.headers.get("x-mock").map(String::as_str), now.0 / 1_000);
+        let script =
+            mock::answer(body, stop.provider.headers.get("x-mock").map(String::as_str), now.0 / 1_000);
         OutgoingBody::Played(serde_json::to_string(&script).unwrap_or_default())
     } else {
         edited.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
@@ -393,9 +400,12 @@ fn give_up(order: &Order<'_>, attempts: &[Attempt], last: Option<Head>) -> Dispa
                     429,
                     "rate_limit_error",
                     "upstream_rate_limited",
-                    format!("The provider '{provider}' limits the rate of requests ({tried} made). Try again later."),
+                    format!(
+                        "The provider '{provider}' limits the rate of requests ({tried} made). Try again later."
+                    ),
                 );
-                refusal.retry_after_ms = backoff::retry_after_ms(&head.retry_after, attempt.ended).or(Some(1_000));
+                refusal.retry_after_ms =
+                    backoff::retry_after_ms(&head.retry_after, attempt.ended).or(Some(1_000));
                 return Dispatched::Failed(refusal);
             }
             _ => {}

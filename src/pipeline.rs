@@ -7,16 +7,9 @@ use crate::{
     },
     authenticate::{self, authenticate},
     config::policy::Policy,
-    dialect::openai_chat::{
-        request::ChatRequest,
-        stream::Meter,
-    },
+    dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
-    model::{
-        id::RequestId,
-        money::NanoUsd,
-        time::Timestamp,
-    },
+    model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
     refusal::Refusal,
     route::{self, Plan},
@@ -54,10 +47,8 @@ pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
     if let Some(operator) = &refusal.operator {
         world.log(&format!("{id} {} {}: {operator}", refusal.status, refusal.code));
     }
-    let mut headers: Headers = vec![
-        ("content-type", "application/json".to_owned()),
-        ("x-edgehold-request-id", id.0.clone()),
-    ];
+    let mut headers: Headers =
+        vec![("content-type", "application/json".to_owned()), ("x-edgehold-request-id", id.0.clone())];
     if let Some(seconds) = refusal.retry_after_s() {
         headers.push(("retry-after", seconds.to_string()));
     }
@@ -281,9 +272,13 @@ impl<'a> Case<'a> {
             let price = stop.price?;
             // Naming a smaller cap makes the body itself a little longer.
             let tokens = bound::tokens(self.chat, bytes + 40, self.key.default_max_tokens, Some(&price));
-            Some(price.affordable_output(remaining, tokens.input, held_tier(self.chat)) / self.chat.choices.max(1))
+            Some(
+                price.affordable_output(remaining, tokens.input, held_tier(self.chat))
+                    / self.chat.choices.max(1),
+            )
         });
-        each.fold(Some(u64::MAX), |least, tokens| Some(least?.min(tokens?)))
+        // No answer if one of the targets has no price.
+        each.collect::<Option<Vec<u64>>>()?.into_iter().min()
     }
 
     fn answer_headers(&self, attempts: &[Attempt], standing: Option<&Standing>) -> Headers {
@@ -389,7 +384,8 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
 /// A whole answer goes to the client as it came.
 fn pass_on<W: World>(world: &W, case: &Case<'_>, attempts: &[Attempt], head: Head, mut headers: Headers) {
     headers.push(("x-edgehold-cost-usd", case.account().total(attempts).to_string()));
-    let content_type = if head.content_type.is_empty() { "application/json".to_owned() } else { head.content_type };
+    let content_type =
+        if head.content_type.is_empty() { "application/json".to_owned() } else { head.content_type };
     headers.push(("content-type", content_type));
     world.respond(head.status, headers, AnswerBody::Upstream);
 }

@@ -192,8 +192,12 @@ pub trait World {
     /// The policy in force, at most some seconds old.
     async fn policy(&self) -> Result<Rc<Policy>, Fault>;
     /// The record of a key: from memory, KV or the object. `fresh` asks the object.
-    async fn key(&self, customer: &CustomerId, digest: &KeyDigest, fresh: bool)
-    -> Result<Option<Rc<KeyRecord>>, Fault>;
+    async fn key(
+        &self,
+        customer: &CustomerId,
+        digest: &KeyDigest,
+        fresh: bool,
+    ) -> Result<Option<Rc<KeyRecord>>, Fault>;
     /// Asks the customer's object and waits for its answer.
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault>;
     /// Tells the customer's object, after the answer, with retries.

@@ -58,7 +58,9 @@ pub fn header_metadata(text: &str) -> Result<BTreeMap<String, String>, Refusal> 
         .into_iter()
         .map(|(name, value)| match value {
             serde_json::Value::String(text) => Ok((name, text)),
-            value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Ok((name, value.to_string())),
+            value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+                Ok((name, value.to_string()))
+            }
             _ => Err(expected()),
         })
         .collect()
@@ -112,7 +114,8 @@ pub fn plan<'a>(
             ),
         ));
     }
-    let first = if route.targets.is_empty() { policy.resolve(&chat.model) } else { Some(route.targets.clone()) };
+    let first =
+        if route.targets.is_empty() { policy.resolve(&chat.model) } else { Some(route.targets.clone()) };
     let Some(first) = first else {
         return Err(Refusal::new(
             404,
@@ -122,8 +125,11 @@ pub fn plan<'a>(
         )
         .param("model"));
     };
-    let stops: Vec<Stop<'a>> =
-        first.into_iter().chain(route.fallbacks.iter().cloned()).filter_map(|target| stop(policy, target)).collect();
+    let stops: Vec<Stop<'a>> = first
+        .into_iter()
+        .chain(route.fallbacks.iter().cloned())
+        .filter_map(|target| stop(policy, target))
+        .collect();
     if stops.is_empty() {
         return Err(Refusal::unavailable(format!("route {} has no usable target", route.name)));
     }

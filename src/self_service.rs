@@ -38,7 +38,9 @@ async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Res
     let entry = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "edgehold"});
     let names = models(&policy, &key);
     match path.strip_prefix("/v1/models/") {
-        None => Ok(json!({"object": "list", "data": names.iter().map(|name| entry(name)).collect::<Vec<_>>()})),
+        None => {
+            Ok(json!({"object": "list", "data": names.iter().map(|name| entry(name)).collect::<Vec<_>>()}))
+        }
         Some(name) if names.contains(name) => Ok(entry(name)),
         Some(name) => Err(Refusal::new(
             404,
@@ -55,13 +57,15 @@ fn unavailable(fault: Fault) -> Refusal {
 
 /// Names a caller may use: aliases, models that routes ask for or lead to.
 fn models(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
-    let built_in = PROVIDERS.iter().flat_map(|kind| kind.aliases.iter().map(|(alias, _)| (*alias).to_owned()));
+    let built_in =
+        PROVIDERS.iter().flat_map(|kind| kind.aliases.iter().map(|(alias, _)| (*alias).to_owned()));
     let targets = policy.routes.iter().flat_map(|route| route.targets.iter().chain(&route.fallbacks));
     let led_to = targets.map(|target| format!("{}/{}", target.provider, target.model));
-    let asked_for = policy.routes.iter().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
-        Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
-        _ => None,
-    });
+    let asked_for =
+        policy.routes.iter().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
+            Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
+            _ => None,
+        });
     policy
         .aliases
         .keys()
@@ -74,7 +78,8 @@ fn models(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
 }
 
 async fn describe<W: World>(world: &W, key: &KeyRecord) -> Result<Value, Refusal> {
-    let reply = world.ledger(&key.customer, &Command::Describe { key: key.id.clone() }).await.map_err(unavailable)?;
+    let reply =
+        world.ledger(&key.customer, &Command::Describe { key: key.id.clone() }).await.map_err(unavailable)?;
     let Reply::Limits { limits } = reply else {
         return Err(Refusal::unavailable(format!("the object answered a description with {reply:?}")));
     };
@@ -97,13 +102,14 @@ async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, R
     let id = RequestId::parse(id).ok_or_else(missing)?;
     let query = "SELECT * FROM ledger WHERE request_id = ?1 AND key_id = ?2 ORDER BY attempt";
     let drained = world.sql(&[(query.to_owned(), vec![json!(id), json!(key.id)])]).await;
-    if let Ok(rows) = &drained {
-        if !rows.is_empty() {
-            return Ok(json!({"object": "request", "id": id, "state": "settled", "rows": rows}));
-        }
+    if let Ok(rows) = &drained
+        && !rows.is_empty()
+    {
+        return Ok(json!({"object": "request", "id": id, "state": "settled", "rows": rows}));
     }
     // Not in D1 yet, or D1 is away: the object knows.
-    let reply = world.ledger(&key.customer, &Command::Find { ticket: id.0.clone() }).await.map_err(unavailable)?;
+    let reply =
+        world.ledger(&key.customer, &Command::Find { ticket: id.0.clone() }).await.map_err(unavailable)?;
     match reply {
         Reply::Found { state, rows } if rows.iter().all(|row| row.key_id == key.id.0) => {
             Ok(json!({"object": "request", "id": id, "state": state, "rows": rows}))

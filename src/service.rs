@@ -32,7 +32,8 @@ impl Query {
 }
 
 /// The configuration in force.
-pub const LATEST_CONFIG: Query = Query("SELECT version, text, created_at FROM configs ORDER BY version DESC LIMIT 1");
+pub const LATEST_CONFIG: Query =
+    Query("SELECT version, text, created_at FROM configs ORDER BY version DESC LIMIT 1");
 
 /// The policy of a row of `configs`.
 ///
@@ -53,7 +54,11 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
         ("POST", "/v1/chat/completions") => pipeline::serve(world, request).await,
         ("GET" | "HEAD", "" | "/healthz") => {
             let headers = vec![("content-type", "application/json".to_owned())];
-            world.respond(200, headers, AnswerBody::Text("{\"status\":\"ok\",\"service\":\"edgehold\"}".to_owned()));
+            world.respond(
+                200,
+                headers,
+                AnswerBody::Text("{\"status\":\"ok\",\"service\":\"edgehold\"}".to_owned()),
+            );
         }
         _ if path.starts_with("/admin/v1") => admin::handle(world, request).await,
         ("GET", "/v1/key" | "/v1/models") => self_service::handle(world, request, path).await,
@@ -61,8 +66,7 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
             self_service::handle(world, request, path).await;
         }
         _ => {
-            let known =
-                ["/v1/chat/completions", "/v1/models", "/v1/key", "/healthz"].contains(&path);
+            let known = ["/v1/chat/completions", "/v1/models", "/v1/key", "/healthz"].contains(&path);
             let refusal = if known {
                 Refusal::new(
                     405,

@@ -13,6 +13,9 @@ use crate::{
 use row::{LedgerRow, Outcome};
 use serde_json::value::RawValue;
 
+/// A longer usage object is not kept: a batch of rows must fit into one bound value of D1 (2 MB).
+const USAGE_BYTES_MAX: usize = 4_096;
+
 /// The request as its rows describe it: what does not change from attempt to attempt.
 #[derive(Debug)]
 pub struct Account<'a> {
@@ -60,11 +63,11 @@ impl Account<'_> {
                 outcome: attempt.outcome,
                 status: attempt.status,
                 usage_estimated: attempt.usage_estimated,
-                usage_json: attempt.usage_json.clone(),
+                usage_json: attempt.usage_json.clone().filter(|text| text.len() <= USAGE_BYTES_MAX),
                 cost_nanousd: self.cost(attempt),
                 first_byte_ms: attempt.first_byte_ms,
                 duration_ms: attempt.ended.since_ms(attempt.started),
-                upstream_id: attempt.upstream_id.clone(),
+                upstream_id: attempt.upstream_id.as_ref().map(|id| id.chars().take(200).collect()),
                 error: attempt.error.clone(),
                 ..self.blank(attempt.stop).with_usage(attempt.usage)
             })

@@ -1,6 +1,12 @@
 //! Whole requests, from the client's bytes to the ledger's rows, over a world in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs,
-    reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test fails by panicking"
+)]
 #![allow(clippy::mod_module_files, reason = "cargo takes tests/support.rs for a test of its own")]
 
 mod support;
@@ -83,7 +89,10 @@ fn delta(text: &str) -> Vec<u8> {
 }
 
 fn role() -> Vec<u8> {
-    event(json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]), Some(Value::Null))
+    event(
+        json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]),
+        Some(Value::Null),
+    )
 }
 
 fn finish() -> Vec<u8> {
@@ -170,7 +179,10 @@ fn a_plain_request_goes_and_comes_back_byte_for_byte() {
     let row = &rows[0];
     assert_eq!((row.outcome, row.status, row.cost_nanousd), (Outcome::Ok, 200, cost));
     assert_eq!((row.input_tokens, row.output_tokens, row.usage_estimated), (10, 20, false));
-    assert_eq!((row.provider.as_str(), row.model.as_str(), row.requested_model.as_str()), ("two", "small", "small"));
+    assert_eq!(
+        (row.provider.as_str(), row.model.as_str(), row.requested_model.as_str()),
+        ("two", "small", "small")
+    );
     assert_eq!(Some(row.request_id.as_str()), got.header("x-edgehold-request-id"));
     assert_eq!((row.at_ms, row.attempt, row.key_id.as_str()), (T0, 1, "key_a"));
     assert_eq!(row.price_version, "override@7");
@@ -190,7 +202,9 @@ fn what_is_charged_reaches_the_ledger_once_even_if_the_object_forgets() {
 
 #[test]
 fn an_openai_provider_is_asked_for_its_default_tier_and_its_own_model_name() {
-    for (more, tier) in [("", "default"), (r#","service_tier":null"#, "default"), (r#","service_tier":"flex""#, "flex")] {
+    for (more, tier) in
+        [("", "default"), (r#","service_tier":null"#, "default"), (r#","service_tier":"flex""#, "flex")]
+    {
         let (fake, got) = played([answer("x", 1, 1)], &body("one/m", "x", more));
         assert_eq!(got.status, 200);
         let calls = fake.calls.borrow();
@@ -210,8 +224,10 @@ fn the_keys_output_cap_is_sent_where_the_caller_names_none() {
     fake.ask(&uncapped);
     fake.ask(&body("small", "x", ""));
     let calls = fake.calls.borrow();
-    let caps: Vec<Value> =
-        calls.iter().map(|call| serde_json::from_slice::<Value>(&call.body).unwrap()["max_tokens"].clone()).collect();
+    let caps: Vec<Value> = calls
+        .iter()
+        .map(|call| serde_json::from_slice::<Value>(&call.body).unwrap()["max_tokens"].clone())
+        .collect();
     assert_eq!(caps, [json!(50), json!(100)]);
     let held = fake.told.borrow()[0].bound.unwrap();
     assert_eq!(held, NanoUsd((uncapped.len() as i64 + 64) * IN + 50 * OUT));
@@ -253,7 +269,10 @@ fn who_asks_for_usage_gets_the_providers_stream_untouched() {
     assert_eq!(got.header("x-edgehold-provider"), Some("two"));
     assert!(!fake.calls.borrow()[0].edited);
     let rows = fake.rows();
-    assert_eq!((rows[0].outcome, rows[0].cost_nanousd, rows[0].streamed), (Outcome::Ok, NanoUsd(10 * IN + 20 * OUT), true));
+    assert_eq!(
+        (rows[0].outcome, rows[0].cost_nanousd, rows[0].streamed),
+        (Outcome::Ok, NanoUsd(10 * IN + 20 * OUT), true)
+    );
     assert_eq!(rows[0].upstream_id.as_deref(), Some("chatcmpl-s"));
 }
 
@@ -264,7 +283,10 @@ fn who_does_not_ask_for_usage_sees_none_and_pays_the_same() {
     let sent: Value = serde_json::from_slice(&fake.calls.borrow()[0].body).unwrap();
     assert_eq!(sent["stream_options"], json!({"include_usage": true}));
     let text = got.text();
-    assert!(!text.contains("usage") && text.contains("hello") && text.ends_with("data: [DONE]\n\n"), "{text}");
+    assert!(
+        !text.contains("usage") && text.contains("hello") && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
     assert_eq!(text.matches("data: ").count(), 5);
     assert!(got.closed);
     assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(10 * IN + 20 * OUT));
@@ -278,8 +300,10 @@ fn a_stream_that_breaks_after_content_is_not_tried_elsewhere_and_ends_with_an_er
         (Ending::Stall, Outcome::Timeout, "stream_timeout"),
     ] {
         for more in [STREAM, STREAM_USAGE] {
-            let (fake, got) =
-                played([stream(vec![role(), delta("so far")], ending), answer("other", 1, 1)], &body("pair", "patient", more));
+            let (fake, got) = played(
+                [stream(vec![role(), delta("so far")], ending), answer("other", 1, 1)],
+                &body("pair", "patient", more),
+            );
             assert_eq!(providers(&fake), ["two"]);
             let text = got.text();
             assert!(text.contains("so far") && text.contains(code) && !text.contains("[DONE]"), "{text}");
@@ -294,26 +318,69 @@ fn a_stream_that_breaks_after_content_is_not_tried_elsewhere_and_ends_with_an_er
 }
 
 #[test]
+#[ignore = "open: a stream that is complete but not closed counts as a time-out, and an error follows its [DONE]"]
+fn a_stream_that_is_complete_has_not_failed_because_its_connection_stays_open() {
+    for ending in [Ending::Stall, Ending::Break, Ending::Close] {
+        for more in [STREAM, STREAM_USAGE] {
+            let (fake, got) = played([stream(good_stream("all", 10, 20), ending)], &body("small", "x", more));
+            assert!(got.closed && got.text().ends_with("data: [DONE]\n\n"), "{ending:?} {}", got.text());
+            assert_eq!(outcomes(&fake), [Outcome::Ok], "{ending:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "open: half an event is sent before the error that explains it, and no SDK gets as far as the error"]
+fn a_filtered_stream_never_ends_in_half_an_event() {
+    for ending in [Ending::Close, Ending::Break, Ending::Stall] {
+        let mut cut = delta("never arrives");
+        cut.truncate(40);
+        let (_, got) = played([stream(vec![delta("so far"), cut], ending)], &body("small", "x", STREAM));
+        for data in got.text().lines().filter_map(|line| line.strip_prefix("data: ")) {
+            assert!(serde_json::from_str::<Value>(data).is_ok(), "{ending:?} {data}");
+        }
+        assert!(got.text().contains("\"code\":\"stream_t"));
+    }
+}
+
+/// Some providers omit the empty line behind their last event.
+#[test]
+fn a_last_event_without_its_empty_line_is_passed_on() {
+    let mut pieces = good_stream("all", 10, 20);
+    pieces.pop();
+    pieces.push(b"data: [DONE]".to_vec());
+    let (fake, got) = played([stream(pieces, Ending::Close)], &body("small", "x", STREAM));
+    assert!(got.text().ends_with("data: [DONE]"), "{}", got.text());
+    assert_eq!(outcomes(&fake), [Outcome::Ok]);
+}
+
+#[test]
 fn an_error_after_content_is_passed_on_as_the_provider_put_it() {
     let pieces = vec![delta("so far"), error_event()];
     for more in [STREAM, STREAM_USAGE] {
         let (fake, got) = played([stream(pieces.clone(), Ending::Close)], &body("pair", "patient", more));
         assert!(got.text().ends_with(&concat(&[error_event()])));
-        assert_eq!((outcomes(&fake), providers(&fake)), (vec![Outcome::UpstreamError], vec!["two".to_owned()]));
+        assert_eq!(
+            (outcomes(&fake), providers(&fake)),
+            (vec![Outcome::UpstreamError], vec!["two".to_owned()])
+        );
     }
 }
 
 #[test]
 fn a_client_that_leaves_is_charged_for_what_was_said() {
     for more in [STREAM, STREAM_USAGE] {
-        let (fake, _) =
-            played([stream(vec![delta("so far"), delta("and more")], Ending::ClientLeaves)], &body("small", "x", more));
+        let (fake, _) = played(
+            [stream(vec![delta("so far"), delta("and more")], Ending::ClientLeaves)],
+            &body("small", "x", more),
+        );
         let rows = fake.rows();
         assert_eq!((rows[0].outcome, rows[0].usage_estimated), (Outcome::ClientGone, true));
         assert!(rows[0].cost_nanousd > NanoUsd::ZERO);
         assert_eq!(fake.money().1, NanoUsd::ZERO);
     }
-    let (fake, _) = played([stream(good_stream("all", 10, 20), Ending::ClientLeaves)], &body("small", "x", STREAM));
+    let (fake, _) =
+        played([stream(good_stream("all", 10, 20), Ending::ClientLeaves)], &body("small", "x", STREAM));
     assert_eq!(fake.rows()[0].outcome, Outcome::Ok, "it left with everything");
 }
 
@@ -324,7 +391,6 @@ fn every_failure_before_content_leads_to_the_next_target() {
     let failures: Vec<(Played, Outcome)> = vec![
         (Played::Connect, Outcome::ConnectError),
         (Played::SecretMissing, Outcome::ConnectError),
-        (Played::Timeout, Outcome::Timeout),
         (status(500), Outcome::UpstreamError),
         (status(503), Outcome::UpstreamError),
         (status(302), Outcome::UpstreamError),
@@ -332,15 +398,27 @@ fn every_failure_before_content_leads_to_the_next_target() {
         (status(401), Outcome::RefusedByProvider),
         (status(403), Outcome::RefusedByProvider),
         (status(404), Outcome::RefusedByProvider),
-        (Played::Answer { status: 200, retry_after: "", body: b"<html>".to_vec(), after_ms: 1 }, Outcome::UpstreamError),
         (
-            Played::Answer { status: 200, retry_after: "", body: br#"{"error":{"message":"x"}}"#.to_vec(), after_ms: 1 },
+            Played::Answer { status: 200, retry_after: "", body: b"<html>".to_vec(), after_ms: 1 },
+            Outcome::UpstreamError,
+        ),
+        (
+            Played::Answer {
+                status: 200,
+                retry_after: "",
+                body: br#"{"error":{"message":"x"}}"#.to_vec(),
+                after_ms: 1,
+            },
             Outcome::UpstreamError,
         ),
     ];
     for (failure, outcome) in failures {
         let (fake, got) = played([failure.clone(), answer("second", 1, 1)], &body("pair", "x", ""));
-        assert_eq!((got.status, providers(&fake)), (200, vec!["two".to_owned(), "dear".to_owned()]), "{failure:?}");
+        assert_eq!(
+            (got.status, providers(&fake)),
+            (200, vec!["two".to_owned(), "dear".to_owned()]),
+            "{failure:?}"
+        );
         assert!(got.text().contains("second"));
         assert_eq!(got.header("x-edgehold-attempts"), Some("2"));
         assert_eq!(got.header("x-edgehold-provider"), Some("dear"));
@@ -361,6 +439,7 @@ fn every_failure_of_a_stream_before_content_leads_to_the_next_target() {
         (stream(vec![role()], Ending::Stall), Outcome::Timeout),
         (stream(vec![role(), error_event()], Ending::Close), Outcome::UpstreamError),
         (stream(vec![b"data: <html>\n\n".to_vec()], Ending::Close), Outcome::UpstreamError),
+        (Played::Timeout, Outcome::Timeout),
         (answer("not a stream", 1, 1), Outcome::UpstreamError),
         (status(500), Outcome::UpstreamError),
         (Played::Connect, Outcome::ConnectError),
@@ -368,7 +447,8 @@ fn every_failure_of_a_stream_before_content_leads_to_the_next_target() {
     for more in [STREAM, STREAM_USAGE] {
         for (failure, outcome) in &failures {
             let second = good_stream("second", 1, 1);
-            let (fake, got) = played([failure.clone(), stream(second, Ending::Close)], &body("pair", "x", more));
+            let (fake, got) =
+                played([failure.clone(), stream(second, Ending::Close)], &body("pair", "x", more));
             assert_eq!((got.status, fake.calls.borrow().len()), (200, 2), "{failure:?}");
             assert_eq!(outcomes(&fake), [*outcome, Outcome::Ok], "{failure:?}");
             let text = got.text();
@@ -385,7 +465,10 @@ fn the_callers_own_mistake_is_passed_on_and_not_tried_again() {
             let (fake, got) = played([status(code), answer("other", 1, 1)], &body("pair", "patient", more));
             assert_eq!((got.status, fake.calls.borrow().len()), (code, 1));
             assert_eq!(got.json()["error"]["message"], format!("upstream says {code}"));
-            assert_eq!((outcomes(&fake), fake.money()), (vec![Outcome::RefusedByProvider], (NanoUsd::ZERO, NanoUsd::ZERO)));
+            assert_eq!(
+                (outcomes(&fake), fake.money()),
+                (vec![Outcome::RefusedByProvider], (NanoUsd::ZERO, NanoUsd::ZERO))
+            );
         }
     }
 }
@@ -398,7 +481,10 @@ fn a_rate_limited_provider_is_given_the_pause_it_asks_for_if_nobody_else_can_be_
 
     // Longer than the route's patience: waiting less would not help.
     let (fake, got) = played([status_after(429, "30"), answer("now", 1, 1)], &body("small", "alone", ""));
-    assert_eq!((got.status, got.code().as_str(), got.header("retry-after")), (429, "upstream_rate_limited", Some("30")));
+    assert_eq!(
+        (got.status, got.code().as_str(), got.header("retry-after")),
+        (429, "upstream_rate_limited", Some("30"))
+    );
     assert_eq!((fake.calls.borrow().len(), fake.slept.borrow().len()), (1, 0));
 
     // Somebody else can be asked at once.
@@ -409,7 +495,8 @@ fn a_rate_limited_provider_is_given_the_pause_it_asks_for_if_nobody_else_can_be_
 
 #[test]
 fn the_same_target_is_tried_again_after_a_growing_wait_and_only_so_often() {
-    let (fake, got) = played([status(500), status(500), status(500), answer("late", 1, 1)], &body("small", "alone", ""));
+    let (fake, got) =
+        played([status(500), status(500), status(500), answer("late", 1, 1)], &body("small", "alone", ""));
     assert_eq!((got.status, got.code().as_str(), fake.calls.borrow().len()), (502, "upstream_error", 3));
     let slept = fake.slept.borrow();
     assert!(matches!(slept[..], [50..=100, 100..=200]), "{slept:?}");
@@ -493,7 +580,11 @@ fn a_request_that_could_cost_too_much_is_told_what_would_fit_and_that_fits() {
     let fake = Fake::new(POLICY);
     fake.budget(5);
     let got = fake.ask(&body("small", "x", ""));
-    assert_eq!((got.status, got.json()["error"].get("affordable_max_tokens").cloned()), (402, None), "not even the prompt");
+    assert_eq!(
+        (got.status, got.json()["error"].get("affordable_max_tokens").cloned()),
+        (402, None),
+        "not even the prompt"
+    );
 }
 
 #[test]
@@ -553,26 +644,49 @@ fn a_rate_limit_says_when_to_come_back_and_a_refused_request_goes_nowhere() {
     assert_eq!(got.header("x-ratelimit-remaining-requests"), Some("0"));
     let got = fake.ask(&body("small", "x", ""));
     assert_eq!((got.status, got.code().as_str(), fake.calls.borrow().len()), (429, "rate_limit_exceeded", 1));
-    assert!(got.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
+    let wait_s: u64 = got.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=65).contains(&wait_s), "{wait_s}");
     assert_eq!(got.json()["error"]["limit"]["level"], "team");
+}
+
+#[test]
+#[ignore = "open: what the tightest other level could afford is not looked at"]
+fn what_would_fit_fits_at_every_level() {
+    let fake = Fake::new(POLICY);
+    let sent = body("small", "x", "");
+    let afford = |tokens: i64| NanoUsd((sent.len() as i64 + 64 + 40) * IN + tokens * OUT);
+    fake.limit(Level::Key, Limits { total: Some(afford(50)), ..Limits::default() });
+    fake.limit(Level::Customer, Limits { total: Some(afford(20)), ..Limits::default() });
+    fake.play([answer("x", 1, 1)]);
+    let fits = fake.ask(&sent).json()["error"]["affordable_max_tokens"].as_u64().unwrap();
+    assert_eq!(fake.ask(&sent.replace("100,", &format!("{fits},"))).status, 200);
 }
 
 #[test]
 #[ignore = "open: an estimate is not cut to what was held"]
 fn an_estimate_is_never_more_than_what_was_held() {
     let words = "a text that is longer than one token, since nobody counts here";
-    let uncounted = json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": words}}]}).to_string();
+    let uncounted =
+        json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": words}}]}).to_string();
     let cap = |text: &str| text.replace(r#""max_tokens":100"#, r#""max_tokens":1"#);
     let long = body("small", "x", "").replace("the prompt", &"prompt ".repeat(200_000));
     for (script, sent) in [
-        (Played::Answer { status: 200, retry_after: "", body: uncounted.into_bytes(), after_ms: 1 }, cap(&body("small", "x", ""))),
+        (
+            Played::Answer { status: 200, retry_after: "", body: uncounted.into_bytes(), after_ms: 1 },
+            cap(&body("small", "x", "")),
+        ),
         (stream(vec![delta(words), finish(), done()], Ending::Close), cap(&body("small", "x", STREAM))),
         (stream(vec![delta(words)], Ending::ClientLeaves), cap(&body("small", "x", STREAM_USAGE))),
         (Played::Timeout, long),
     ] {
         let (fake, _) = played([script.clone()], &sent);
         let told = fake.told.borrow();
-        assert!(told[0].settlement.cost <= told[0].bound.unwrap(), "{:?} {:?}", told[0].settlement.cost, told[0].bound);
+        assert!(
+            told[0].settlement.cost <= told[0].bound.unwrap(),
+            "{:?} {:?}",
+            told[0].settlement.cost,
+            told[0].bound
+        );
     }
 }
 
@@ -591,7 +705,10 @@ fn a_part_that_is_away_is_never_blamed_on_the_caller_and_nothing_is_sent() {
         fault(&fake);
         fake.play([answer("x", 1, 1)]);
         let got = fake.ask(&body("small", "x", ""));
-        assert_eq!((got.status, got.code().as_str(), got.header("retry-after")), (503, "service_unavailable", Some("1")));
+        assert_eq!(
+            (got.status, got.code().as_str(), got.header("retry-after")),
+            (503, "service_unavailable", Some("1"))
+        );
         assert!(fake.calls.borrow().is_empty());
         assert_eq!(fake.logs.borrow().len(), 1, "the operator is told");
         assert!(!got.text().contains("away") && !got.text().contains("object"), "and the client is not");
@@ -678,7 +795,8 @@ fn who_is_unknown_blocked_or_expired_is_told_so() {
         assert_eq!(refused(&block), is("key_blocked"));
     }
     // The record is remembered, the object knows better.
-    let late = |fake: &Fake| fake.put_node(NodeSpec { expires_at: Some(Timestamp(1)), ..fake.node(Level::Key) });
+    let late =
+        |fake: &Fake| fake.put_node(NodeSpec { expires_at: Some(Timestamp(1)), ..fake.node(Level::Key) });
     assert_eq!(refused(&late), is("key_expired"));
 
     let fake = Fake::new(POLICY);
@@ -702,7 +820,9 @@ fn what_cannot_be_served_is_refused_before_anything_is_held() {
     ] {
         let (fake, got) = played([answer("x", 1, 1)], &sent);
         assert_eq!((got.status, got.code().as_str()), (status, code), "{sent}");
-        assert!(fake.calls.borrow().is_empty() && fake.holds.borrow().is_empty() && fake.told.borrow().is_empty());
+        assert!(
+            fake.calls.borrow().is_empty() && fake.holds.borrow().is_empty() && fake.told.borrow().is_empty()
+        );
         assert!(got.header("x-edgehold-request-id").is_some());
     }
     let fake = Fake::new(POLICY);
@@ -739,8 +859,13 @@ fn the_keys_metadata_wins_over_the_headers_and_the_headers_over_the_bodys() {
 fn neither_key_nor_prompt_is_recorded() {
     let fake = Fake::new(POLICY);
     fake.play([
-        status(500), status(401), answer("geheime antwort", 1, 1), stream(good_stream("geheime antwort", 1, 1), Ending::Close),
-        stream(vec![delta("geheime antwort")], Ending::Break), Played::SecretMissing, status(400),
+        status(500),
+        status(401),
+        answer("geheime antwort", 1, 1),
+        stream(good_stream("geheime antwort", 1, 1), Ending::Close),
+        stream(vec![delta("geheime antwort")], Ending::Break),
+        Played::SecretMissing,
+        status(400),
     ]);
     for more in ["", "", STREAM, STREAM_USAGE, "", ""] {
         fake.ask(&body("pair", "x", more));
@@ -773,7 +898,7 @@ fn call(kind: u8, cut: usize, ending: u8, mark: usize) -> Played {
         _ => {
             // Any beginning of a good stream, and cut through the middle of an event.
             let whole = good_stream(&text, 30, 9).concat();
-            let bytes = if kind % 2 == 0 { whole } else { whole[..cut * 7 % whole.len()].to_vec() };
+            let bytes = if kind.is_multiple_of(2) { whole } else { whole[..cut * 7 % whole.len()].to_vec() };
             stream(bytes.chunks(1 + cut * 13 % 97).map(<[u8]>::to_vec).collect(), ending)
         }
     }
@@ -790,12 +915,13 @@ fn marks(text: &str) -> Vec<usize> {
 }
 
 fn ledger_fault() -> impl Strategy<Value = Option<(u32, LedgerFault)>> {
-    let fault = prop_oneof![Just(LedgerFault::Broke), Just(LedgerFault::BrokeButLanded), Just(LedgerFault::LostOnce)];
+    let fault =
+        prop_oneof![Just(LedgerFault::Broke), Just(LedgerFault::BrokeButLanded), Just(LedgerFault::LostOnce)];
     prop::option::weighted(0.3, (1u32..5, fault))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(600) })]
 
     #[test]
     fn every_request_has_one_answer_one_settlement_and_a_row_for_each_attempt(
@@ -846,7 +972,8 @@ proptest! {
             prop_assert_eq!(sum, told[0].settlement.cost);
             prop_assert!(sum <= told[0].bound.unwrap(), "{:?} of {:?}", sum, told[0].bound);
             prop_assert!(rows.iter().rev().skip(1).all(|row| row.outcome != Outcome::Ok));
-            prop_assert_eq!(got.header("x-edgehold-attempts"), Some(rows.len().to_string().as_str()));
+            let attempts = got.header("x-edgehold-attempts").map(str::to_owned);
+            prop_assert_eq!(attempts, Some(rows.len().to_string()));
             prop_assert!(rows.iter().zip(1..).all(|(row, number)| row.attempt == number));
             let over = calls.iter().map(|call| call.at.since_ms(T0)).max().unwrap();
             prop_assert!(over < 20_000, "an attempt began after the deadline: {}", over);

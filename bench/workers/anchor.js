@@ -1,5 +1,8 @@
 // What the platform itself costs: the gateway's path with its steps left out, in plain JS. One step more per MODE.
+import { DurableObject } from "cloudflare:workers";
+
 const dec = new TextDecoder();
+let remembered = null;
 
 /** Reads the request, looks into it, sends it on with another credential. */
 async function parse(request, env) {
@@ -29,6 +32,17 @@ const modes = {
     ctx.waitUntil(observe(toClient, toMeter.getReader({ mode: "byob" }), pipe.writable, 1000).then(usage));
     return new Response(pipe.readable, response);
   },
+  /** What the gateway does with the platform, in plain JS without its logic: two KV reads once, a row written before and after. */
+  async state(request, env, ctx) {
+    remembered ??= await Promise.all([env.KV.get("policy"), env.KV.get("key")]);
+    const object = env.LEDGER.get(env.LEDGER.idFromName("customer"));
+    const number = await object.hold(STORED);
+    const response = await parse(request, env);
+    const body = await response.arrayBuffer();
+    usage([new Uint8Array(body)]);
+    ctx.waitUntil(object.settle(number, STORED));
+    return new Response(body, response);
+  },
   /** parse, and JS sees every chunk of a stream: what the mechanism of `meter` avoids. */
   async loop(request, env, ctx) {
     const response = await parse(request, env);
@@ -42,6 +56,25 @@ const modes = {
     return new Response(pipe.readable, response);
   },
 };
+
+/** As long as what the gateway stores. */
+const STORED = "x".repeat(500);
+
+export class Counter extends DurableObject {
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.sql = ctx.storage.sql;
+    this.sql.exec("CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, settled INTEGER, body TEXT)");
+    this.number = Date.now() * 1000;
+  }
+  hold(body) {
+    this.sql.exec("INSERT INTO entry VALUES (?, 0, ?)", ++this.number, body);
+    return this.number;
+  }
+  settle(number, body) {
+    this.sql.exec("UPDATE entry SET settled = 1, body = ? WHERE number = ?", body, number);
+  }
+}
 
 let tokens = 0;
 function usage(parts) {

@@ -35,7 +35,8 @@ async fn store<W: World>(world: &W, text: &str) -> Result<Answer, Refusal> {
     let policy = serde_json::to_string(&compiled.policy).unwrap_or_default();
     world.publish(POLICY_NAME, policy).await.map_err(|fault| {
         let mut refusal = unavailable(fault);
-        refusal.message = format!("Version {version} is stored but not published: {} Put it again.", refusal.message);
+        refusal.message =
+            format!("Version {version} is stored but not published: {} Put it again.", refusal.message);
         refusal
     })?;
     world.adopt_policy(Rc::new(compiled.policy));

@@ -21,7 +21,9 @@ impl Fields {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(Refusal::bad_request("invalid_json", "The body must be a JSON object.")),
-            Err(error) => Err(Refusal::bad_request("invalid_json", format!("The body is not JSON: {error}."))),
+            Err(error) => {
+                Err(Refusal::bad_request("invalid_json", format!("The body is not JSON: {error}.")))
+            }
         }
     }
 
@@ -89,7 +91,9 @@ impl Fields {
             Some(Value::Null) => Ok(Some(None)),
             Some(Value::Array(items)) if items.len() <= 200 => items
                 .into_iter()
-                .map(|item| item.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(expected))
+                .map(|item| {
+                    item.as_str().filter(|text| !text.is_empty()).map(str::to_owned).ok_or_else(expected)
+                })
                 .collect::<Result<Vec<_>, _>>()
                 .map(|texts| Some(Some(texts))),
             Some(_) => Err(expected()),
@@ -113,7 +117,9 @@ impl Fields {
 
     /// `budget_usd` and `rate_limit`: each replaces the whole of what was set.
     pub(super) fn limits(&mut self, limits: &mut Limits) -> Result<(), Refusal> {
-        if let Some(mut budget) = self.object("budget_usd", "an object such as {\"day\": 5, \"month\": 100, \"total\": 1000}")? {
+        if let Some(mut budget) =
+            self.object("budget_usd", "an object such as {\"day\": 5, \"month\": 100, \"total\": 1000}")?
+        {
             (limits.day, limits.month, limits.total) = (
                 dollars(&mut budget, "day")?,
                 dollars(&mut budget, "month")?,
@@ -121,7 +127,9 @@ impl Fields {
             );
             only(&budget, "budget_usd", "day, month, total")?;
         }
-        if let Some(mut rate) = self.object("rate_limit", "an object such as {\"rpm\": 60, \"tpm\": 100000}")? {
+        if let Some(mut rate) =
+            self.object("rate_limit", "an object such as {\"rpm\": 60, \"tpm\": 100000}")?
+        {
             (limits.rpm, limits.tpm) = (positive(&mut rate, "rpm")?, positive(&mut rate, "tpm")?);
             only(&rate, "rate_limit", "rpm, tpm")?;
         }
@@ -157,7 +165,10 @@ fn dollars(members: &mut Map<String, Value>, name: &str) -> Result<Option<NanoUs
         Some(_) => String::new(),
     };
     NanoUsd::parse_usd(&text).map(Some).ok_or_else(|| {
-        wrong(&format!("budget_usd.{name}"), "dollars of at least 0 with at most nine decimals, such as 12.5 or \"0.000000001\"")
+        wrong(
+            &format!("budget_usd.{name}"),
+            "dollars of at least 0 with at most nine decimals, such as 12.5 or \"0.000000001\"",
+        )
     })
 }
 

@@ -3,7 +3,11 @@
 //! A change goes to D1 first, which is the authority, then to the customer's object, which enforces it from then on, then
 //! to KV. If a later step fails the answer says so, and the same request may be made again.
 
-use super::{Answer, fields::{self, Fields}, not_found, parameter, unavailable};
+use super::{
+    Answer,
+    fields::{self, Fields},
+    not_found, parameter, unavailable,
+};
 use crate::{
     admit::wire::{Command, KeyRecord, Level, Limits, NodeSpec, Reply},
     config::policy::Pattern,
@@ -118,7 +122,8 @@ impl Node {
             }
             if self.level == Level::Key {
                 members.insert("team_id".to_owned(), json!(self.team));
-                members.insert("expires_at".to_owned(), json!(self.body.expires_at.map(Timestamp::to_rfc3339)));
+                members
+                    .insert("expires_at".to_owned(), json!(self.body.expires_at.map(Timestamp::to_rfc3339)));
                 members.insert("models".to_owned(), json!(self.body.models));
                 members.insert("default_max_tokens".to_owned(), json!(self.body.default_max_tokens));
                 members.insert("revoked".to_owned(), json!(self.body.revoked));
@@ -143,15 +148,27 @@ async fn find<W: World>(world: &W, level: Level, id: &str) -> Result<Node, Refus
 
 fn required(value: Option<Option<String>>, name: &str) -> Result<String, Refusal> {
     value.flatten().ok_or_else(|| {
-        Refusal::bad_param("missing_required_parameter", name, format!("Missing required parameter: '{name}'."))
+        Refusal::bad_param(
+            "missing_required_parameter",
+            name,
+            format!("Missing required parameter: '{name}'."),
+        )
     })
 }
 
 const CUSTOMER_FIELDS: &[&str] = &["name", "blocked", "budget_usd", "rate_limit", "metadata"];
 const TEAM_FIELDS: &[&str] = &["customer_id", "name", "blocked", "budget_usd", "rate_limit", "metadata"];
 const KEY_FIELDS: &[&str] = &[
-    "customer_id", "team_id", "name", "blocked", "expires_at", "models", "default_max_tokens", "budget_usd",
-    "rate_limit", "metadata",
+    "customer_id",
+    "team_id",
+    "name",
+    "blocked",
+    "expires_at",
+    "models",
+    "default_max_tokens",
+    "budget_usd",
+    "rate_limit",
+    "metadata",
 ];
 
 fn known(level: Level) -> &'static [&'static str] {
@@ -186,7 +203,11 @@ fn read_changes(fields: &mut Fields, level: Level, body: &mut Body) -> Result<()
 }
 
 /// Creates a node.
-pub(super) async fn create<W: World>(world: &W, request: &ClientRequest, level: Level) -> Result<Answer, Refusal> {
+pub(super) async fn create<W: World>(
+    world: &W,
+    request: &ClientRequest,
+    level: Level,
+) -> Result<Answer, Refusal> {
     let mut fields = Fields::read(&request.body)?;
     let name = fields.text("name")?;
     let mut body = Body::default();
@@ -274,7 +295,9 @@ async fn publish<W: World>(world: &W, node: &Node, family: &Family) -> Result<()
     };
     match world.ledger(&node.customer, &command).await.map_err(unfinished)? {
         Reply::Published => {}
-        other => return Err(Refusal::unavailable(format!("the object answered a publication with {other:?}"))),
+        other => {
+            return Err(Refusal::unavailable(format!("the object answered a publication with {other:?}")));
+        }
     }
     if let Some(record) = record {
         world.forget_key(&record.digest);
@@ -294,7 +317,11 @@ pub(super) async fn read<W: World>(world: &W, level: Level, id: &str) -> Result<
 }
 
 /// All nodes of a level, oldest first; `customer_id` narrows, `after` continues.
-pub(super) async fn list<W: World>(world: &W, request: &ClientRequest, level: Level) -> Result<Answer, Refusal> {
+pub(super) async fn list<W: World>(
+    world: &W,
+    request: &ClientRequest,
+    level: Level,
+) -> Result<Answer, Refusal> {
     const PAGE: usize = 200;
     let mut condition = "level = ?1 AND id > ?2".to_owned();
     let mut parameters = vec![json!(level.word()), json!(parameter(request, "after").unwrap_or_default())];

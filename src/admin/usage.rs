@@ -2,7 +2,11 @@
 
 use super::{Answer, parameter, unavailable};
 use crate::{
-    model::{id::RequestId, money::NanoUsd, time::{DAY_MS, Timestamp}},
+    model::{
+        id::RequestId,
+        money::NanoUsd,
+        time::{DAY_MS, Timestamp},
+    },
     ports::{ClientRequest, World},
     refusal::Refusal,
 };
@@ -37,7 +41,9 @@ const DEFAULT_DAYS: i64 = 30;
 
 /// Sums over the ledger.
 pub(super) async fn report<W: World>(world: &W, request: &ClientRequest) -> Result<Answer, Refusal> {
-    for name in request.query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty()) {
+    for name in
+        request.query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty())
+    {
         if !FILTERS.contains(&name) && !["group_by", "from", "to"].contains(&name) {
             return Err(Refusal::bad_param(
                 "unknown_parameter",
@@ -89,7 +95,9 @@ pub(super) async fn report<W: World>(world: &W, request: &ClientRequest) -> Resu
     let has_more = rows.len() > ROWS_MAX;
     rows.truncate(ROWS_MAX);
     // A request with attempts in several groups is in several rows: the whole is asked for, not added up.
-    let total = if groups.is_empty() { rows.first().cloned() } else {
+    let total = if groups.is_empty() {
+        rows.first().cloned()
+    } else {
         let whole = format!("SELECT {SUMS} FROM ledger WHERE {condition}");
         world.sql(&[(whole, parameters)]).await.map_err(unavailable)?.into_iter().next()
     };

@@ -29,7 +29,12 @@ pub struct TokenBound {
 
 /// The bound of `request` on a model with this price (`None`: not priced).
 #[must_use]
-pub fn tokens(request: &ChatRequest, body_bytes: usize, default_cap: Option<u64>, price: Option<&Price>) -> TokenBound {
+pub fn tokens(
+    request: &ChatRequest,
+    body_bytes: usize,
+    default_cap: Option<u64>,
+    price: Option<&Price>,
+) -> TokenBound {
     let context = price.and_then(|price| price.context_tokens);
     let by_bytes = (body_bytes as u64)
         .saturating_add(TEMPLATE_TOKENS)

@@ -12,8 +12,8 @@
 use super::{
     window::{Minute, MoneyWindow},
     wire::{
-        Command, Hold, Inspection, KeyRecord, Level, LimitFigures, LimitStatus, Limits, NodeSpec, RateFigures,
-        RateStanding, RateUnit, Refusal, Reply, RouteLimit, Settlement, Standing, Window,
+        Command, Hold, Inspection, KeyRecord, Level, LimitFigures, LimitStatus, Limits, NodeSpec,
+        RateFigures, RateStanding, RateUnit, Refusal, Reply, RouteLimit, Settlement, Standing, Window,
     },
 };
 use crate::{
@@ -344,9 +344,10 @@ impl Ledger {
             }
             Command::Describe { key } => Effect::only(Reply::Limits { limits: self.describe(now, &key) }),
             Command::Find { ticket } => Effect::only(match self.holds.get(&ticket) {
-                Some((_, entry)) => {
-                    Reply::Found { state: "held".to_owned(), rows: read(entry.rows.get()).into_iter().collect() }
-                }
+                Some((_, entry)) => Reply::Found {
+                    state: "held".to_owned(),
+                    rows: read(entry.rows.get()).into_iter().collect(),
+                },
                 None => Reply::Absent,
             }),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
@@ -399,7 +400,9 @@ impl Ledger {
         }
         for id in &chain {
             let Some(node) = self.nodes.get(id) else { continue };
-            if let Some(refusal) = check(node, now, hold.bound.is_none(), more_money, more_requests, more_tokens) {
+            if let Some(refusal) =
+                check(node, now, hold.bound.is_none(), more_money, more_requests, more_tokens)
+            {
                 return refuse(refusal);
             }
         }
@@ -445,10 +448,8 @@ impl Ledger {
 
     fn route_node(&mut self, route: &RouteLimit) -> String {
         let id = format!("route:{}", route.name);
-        let spec = NodeSpec {
-            limits: Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() },
-            ..bare(&id)
-        };
+        let spec =
+            NodeSpec { limits: Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() }, ..bare(&id) };
         let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(spec.clone()));
         if node.spec.limits != spec.limits {
             node.spec = spec;
@@ -460,7 +461,8 @@ impl Ledger {
         let nodes = || chain.iter().filter_map(|id| self.nodes.get(id));
         let budget_remaining = nodes()
             .flat_map(|node| {
-                node.budgets().map(|(window, limit)| limit.minus(node.live.window(window).taken()).max(NanoUsd::ZERO))
+                node.budgets()
+                    .map(|(window, limit)| limit.minus(node.live.window(window).taken()).max(NanoUsd::ZERO))
             })
             .min();
         let tightest = |wanted: RateUnit| {
@@ -485,7 +487,9 @@ impl Ledger {
     fn settle(&mut self, now: Timestamp, settlement: Settlement) -> Effect {
         let Settlement { ticket, cost, tokens, rows } = settlement;
         // Settled before, or expired: the ledger already has its row, and a row is never edited.
-        let Some((number, mut entry)) = self.holds.remove(&ticket) else { return Effect::only(Reply::Absent) };
+        let Some((number, mut entry)) = self.holds.remove(&ticket) else {
+            return Effect::only(Reply::Absent);
+        };
         self.expiries.remove(&(entry.expires_at, ticket.clone()));
         (entry.cost, entry.used, entry.rows) = (cost, tokens, rows);
         self.finish(now, number, &entry, Reply::Settled)
@@ -505,7 +509,9 @@ impl Ledger {
             self.drain_at = Some(now.plus_ms(DRAIN_DELAY_MS));
         }
         match serde_json::to_string(entry) {
-            Ok(body) => Effect { reply, writes: vec![Write::Entry { number, settled: true, body }], alarm: None },
+            Ok(body) => {
+                Effect { reply, writes: vec![Write::Entry { number, settled: true, body }], alarm: None }
+            }
             Err(error) => Effect::only(Reply::Failed { message: error.to_string() }),
         }
     }
@@ -630,7 +636,8 @@ impl Ledger {
 
     /// D1 did not take them: try again later.
     pub fn drain_failed(&mut self, now: Timestamp, error: &str) -> Effect {
-        let pause = DRAIN_BACKOFF_MS.saturating_mul(1 << self.drain_failures.min(10)).min(DRAIN_BACKOFF_MAX_MS);
+        let pause =
+            DRAIN_BACKOFF_MS.saturating_mul(1 << self.drain_failures.min(10)).min(DRAIN_BACKOFF_MAX_MS);
         self.drain_failures = self.drain_failures.saturating_add(1);
         self.drain_error = Some(error.chars().take(300).collect());
         self.drain_at = Some(now.plus_ms(pause));

@@ -7,7 +7,8 @@ use crate::{config::policy::Retries, model::time::Timestamp};
 pub fn retry_after_ms(header: &str, now: Timestamp) -> Option<i64> {
     let text = header.trim();
     if let Ok(seconds) = text.parse::<f64>() {
-        return (seconds.is_finite() && (0.0..1e9).contains(&seconds)).then(|| (seconds * 1_000.0).ceil() as i64);
+        return (seconds.is_finite() && (0.0..1e9).contains(&seconds))
+            .then(|| (seconds * 1_000.0).ceil() as i64);
     }
     http_date(text).map(|at| at.since_ms(now).max(0))
 }

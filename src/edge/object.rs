@@ -53,11 +53,11 @@ impl ObjectCore {
         match serde_json::from_str::<Command>(command) {
             Ok(command) => {
                 let mut effect = self.ledger.apply(at(now), command);
-                if let (Reply::Absent, Some(body)) = (&effect.reply, entry) {
-                    if let Ok(entry) = serde_json::from_str::<Entry>(&body) {
-                        let rows = serde_json::from_str(entry.rows.get()).unwrap_or_default();
-                        effect.reply = Reply::Found { state: "settled".to_owned(), rows };
-                    }
+                if let (Reply::Absent, Some(body)) = (&effect.reply, entry)
+                    && let Ok(entry) = serde_json::from_str::<Entry>(&body)
+                {
+                    let rows = serde_json::from_str(entry.rows.get()).unwrap_or_default();
+                    effect.reply = Reply::Found { state: "settled".to_owned(), rows };
                 }
                 text(&effect)
             }
@@ -166,7 +166,9 @@ fn text(effect: &Effect) -> String {
     for write in &effect.writes {
         let (what, name, body): (&str, Cow<'_, str>, Cow<'_, str>) = match write {
             Write::Entry { number, settled: false, body } => ("held", number.to_string().into(), body.into()),
-            Write::Entry { number, settled: true, body } => ("settled", number.to_string().into(), body.into()),
+            Write::Entry { number, settled: true, body } => {
+                ("settled", number.to_string().into(), body.into())
+            }
             Write::DropEntries { numbers } => {
                 ("drop", "".into(), serde_json::to_string(numbers).unwrap_or_default().into())
             }

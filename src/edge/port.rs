@@ -35,7 +35,15 @@ extern "C" {
     /// Answers the client.
     pub(super) fn respond(id: u32, status: u16, headers: &str, text: Option<&str>);
     /// Answers the client with the stream under way.
-    pub(super) fn relay(id: u32, op: u32, headers: &str, filtered: bool, first: &[u8], idle_ms: f64, total_ms: f64);
+    pub(super) fn relay(
+        id: u32,
+        op: u32,
+        headers: &str,
+        filtered: bool,
+        first: &[u8],
+        idle_ms: f64,
+        total_ms: f64,
+    );
     /// The last bytes of a relayed stream.
     pub(super) fn end_stream(id: u32, tail: &str);
     /// The task is over.

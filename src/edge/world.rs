@@ -1,6 +1,9 @@
 //! [`World`] over the runtime.
 
-use super::{memory, port, tasks::{self, Outcome, operation}};
+use super::{
+    memory, port,
+    tasks::{self, Outcome, operation},
+};
 use crate::{
     admit::wire::{Command, KeyRecord, Reply},
     config::policy::Policy,
@@ -9,8 +12,8 @@ use crate::{
         time::Timestamp,
     },
     ports::{
-        AnswerBody, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd, Relayed, SendFault, Sent,
-        Statement, World,
+        AnswerBody, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd, Relayed,
+        SendFault, Sent, Statement, World,
     },
     service,
 };
@@ -38,10 +41,10 @@ impl EdgeWorld {
 
     /// From KV, else from D1.
     async fn load_policy(&self) -> Result<Policy, Fault> {
-        if let Ok(Some(text)) = self.kv_get(service::POLICY_NAME).await {
-            if let Ok(policy) = serde_json::from_str::<Policy>(&text) {
-                return Ok(policy);
-            }
+        if let Ok(Some(text)) = self.kv_get(service::POLICY_NAME).await
+            && let Ok(policy) = serde_json::from_str::<Policy>(&text)
+        {
+            return Ok(policy);
         }
         let rows = self.sql(&[service::LATEST_CONFIG.statement()]).await?;
         match rows.first() {
@@ -167,7 +170,8 @@ impl World for EdgeWorld {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
         let headers = lines(&headers);
-        let secret = call.credential.map_or_else(String::new, |c| format!("{}\n{}\n{}", c.header, c.prefix, c.secret));
+        let secret =
+            call.credential.map_or_else(String::new, |c| format!("{}\n{}\n{}", c.header, c.prefix, c.secret));
         let (played, body) = match &call.body {
             OutgoingBody::AsReceived => (false, None),
             OutgoingBody::Edited(bytes) => (false, Some(bytes.as_slice())),
@@ -176,7 +180,16 @@ impl World for EdgeWorld {
         let timeout_ms = call.timeout_ms.min(i32::MAX as u64) as f64;
         let start = |op| {
             port::send(
-                self.id, op, &call.url, &headers, &secret, played, body, timeout_ms, call.stream, call.untouched,
+                self.id,
+                op,
+                &call.url,
+                &headers,
+                &secret,
+                played,
+                body,
+                timeout_ms,
+                call.stream,
+                call.untouched,
             );
         };
         let Outcome { code, text, bytes } = operation(self.id, start).await;
@@ -257,7 +270,8 @@ impl World for EdgeWorld {
     }
 
     async fn publish(&self, name: &str, value: String) -> Result<(), Fault> {
-        let Outcome { code, text, .. } = operation(self.id, |op| port::kv_put(self.id, op, name, &value)).await;
+        let Outcome { code, text, .. } =
+            operation(self.id, |op| port::kv_put(self.id, op, name, &value)).await;
         if code == 0 { Ok(()) } else { Err(Fault(format!("KV: {text}"))) }
     }
 

@@ -145,7 +145,8 @@ impl PresentedKey {
     pub fn mint(customer: &CustomerId, random: [[u8; 16]; 2]) -> Self {
         let [first, second] = random.map(wide);
         let customer = customer.as_str().strip_prefix("cus_").unwrap_or_default();
-        let body = format!("eh_{customer}_{}{}", base32(first, SECRET_LEN / 2), base32(second, SECRET_LEN / 2));
+        let body =
+            format!("eh_{customer}_{}{}", base32(first, SECRET_LEN / 2), base32(second, SECRET_LEN / 2));
         let check = base32(u128::from(crc32(body.as_bytes())), CHECK_LEN);
         Self { text: body + &check }
     }
@@ -161,7 +162,8 @@ impl PresentedKey {
             return None;
         }
         let (body, check) = text.split_at_checked(text.len().checked_sub(CHECK_LEN)?)?;
-        (base32(u128::from(crc32(body.as_bytes())), CHECK_LEN) == check).then(|| Self { text: text.to_owned() })
+        (base32(u128::from(crc32(body.as_bytes())), CHECK_LEN) == check)
+            .then(|| Self { text: text.to_owned() })
     }
 
     /// Whose object to ask.
@@ -209,7 +211,10 @@ mod tests {
     #[test]
     fn request_ids_sort_by_time() {
         assert!(RequestId::mint(1, [255; 16]) < RequestId::mint(2, [0; 16]));
-        assert!(RequestId::mint(1_700_000_000_000, [0; 16]).as_str() >= RequestId::lower_bound(1_700_000_000_000).as_str());
+        assert!(
+            RequestId::mint(1_700_000_000_000, [0; 16]).as_str()
+                >= RequestId::lower_bound(1_700_000_000_000).as_str()
+        );
     }
 
     proptest! {

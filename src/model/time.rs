@@ -49,7 +49,8 @@ impl Timestamp {
         let days = self.0.div_euclid(DAY_MS) + 719_468;
         let era = days.div_euclid(146_097);
         let day_of_era = days.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
@@ -88,7 +89,8 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(number) = text.parse::<i64>() {
-            return (number >= 0).then(|| if number < 100_000_000_000 { Self(number * 1_000) } else { Self(number) });
+            return (number >= 0)
+                .then(|| if number < 100_000_000_000 { Self(number * 1_000) } else { Self(number) });
         }
         let digits = |from: usize, to: usize| -> Option<i64> {
             let part = text.get(from..to)?;
@@ -120,7 +122,13 @@ impl Timestamp {
         let offset_min = match rest {
             "Z" | "z" => 0,
             _ => {
-                let sign = if rest.starts_with('+') { 1 } else if rest.starts_with('-') { -1 } else { return None };
+                let sign = if rest.starts_with('+') {
+                    1
+                } else if rest.starts_with('-') {
+                    -1
+                } else {
+                    return None;
+                };
                 let (hours, minutes) = rest.get(1..)?.split_once(':')?;
                 sign * (hours.parse::<u8>().ok()? as i64 * 60 + minutes.parse::<u8>().ok()? as i64)
             }
@@ -139,13 +147,17 @@ mod tests {
         let moment = Timestamp::parse("2028-02-29T23:59:59.999Z").unwrap();
         assert_eq!(moment.month_start(), Timestamp::parse("2028-02-01").unwrap());
         assert_eq!(moment.next_month_start(), Timestamp::parse("2028-03-01").unwrap());
-        assert_eq!(Timestamp::parse("2026-12-31").unwrap().next_month_start(), Timestamp::parse("2027-01-01").unwrap());
+        assert_eq!(
+            Timestamp::parse("2026-12-31").unwrap().next_month_start(),
+            Timestamp::parse("2027-01-01").unwrap()
+        );
         assert_eq!(Timestamp::parse("2026-11-21T08:00:00+02:00"), Timestamp::parse("2026-11-21T06:00:00Z"));
     }
 
     #[test]
     fn nonsense_is_not_a_time() {
-        for bad in ["", "x", "2026-13-01", "2026-02-30", "2026-11-21T25:00:00Z", "2026-11-21T06:00:00", "-5"] {
+        for bad in ["", "x", "2026-13-01", "2026-02-30", "2026-11-21T25:00:00Z", "2026-11-21T06:00:00", "-5"]
+        {
             assert_eq!(Timestamp::parse(bad), None, "{bad}");
         }
     }

@@ -25,7 +25,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The mock.
-pub static MOCK: Provider = Provider { name: "mock", base_url: Some("https://mock.invalid/v1"), ..OPENAI_COMPATIBLE };
+pub static MOCK: Provider =
+    Provider { name: "mock", base_url: Some("https://mock.invalid/v1"), ..OPENAI_COMPATIBLE };
 
 /// What the edge plays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,8 +54,8 @@ pub enum Ending {
 }
 
 const WORDS: &[&str] = &[
-    "Edgehold", "carries", "each", "request", "to", "a", "model", "and", "its", "answer", "back", "while", "the",
-    "budget", "holds", "and", "every", "attempt", "is", "counted", "once",
+    "Edgehold", "carries", "each", "request", "to", "a", "model", "and", "its", "answer", "back", "while",
+    "the", "budget", "holds", "and", "every", "attempt", "is", "counted", "once",
 ];
 
 /// The most chunks or tokens one answer may have: a script is held in memory.
@@ -93,7 +94,9 @@ impl Orders {
             let (name, value) = word.split_once('=').unwrap_or((word, ""));
             let number = value.parse::<u64>().ok();
             match (name, number) {
-                ("status", Some(status)) => orders.status = u16::try_from(status).unwrap_or(500).clamp(200, 599),
+                ("status", Some(status)) => {
+                    orders.status = u16::try_from(status).unwrap_or(500).clamp(200, 599)
+                }
                 ("retry_after", Some(_)) => orders.retry_after = number,
                 ("error_event", _) => orders.error_event = true,
                 ("stall", _) => orders.stall = true,
@@ -124,7 +127,8 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
         Script { status, headers, steps: vec![(0, body.to_string())], ending: Ending::Close }
     };
     if orders.status >= 300 {
-        let headers = orders.retry_after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
+        let headers =
+            orders.retry_after.map(|seconds| ("retry-after", seconds.to_string())).into_iter().collect();
         let kind = if orders.status == 429 { "rate_limit_error" } else { "server_error" };
         let message = format!("The mock provider was told to answer {}.", orders.status);
         let error = json!({"error": {"message": message, "type": kind, "param": null, "code": null}});
@@ -140,7 +144,8 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
         .enumerate()
         .map(|(index, word)| if index == 0 { (*word).to_owned() } else { format!(" {word}") })
         .collect();
-    let prompt_tokens = (request.get("messages").map_or(0, |messages| messages.to_string().len()) as u64).div_ceil(6);
+    let prompt_tokens =
+        (request.get("messages").map_or(0, |messages| messages.to_string().len()) as u64).div_ceil(6);
     let usage = (!orders.no_usage).then(|| {
         json!({"prompt_tokens": prompt_tokens, "completion_tokens": length, "total_tokens": prompt_tokens + length,
                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
@@ -151,7 +156,8 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
     let stream = request.get("stream").and_then(Value::as_bool).unwrap_or(false);
     if !stream {
         let ending = if orders.stall { Ending::Stall } else { Ending::Close };
-        let message = json!({"role": "assistant", "content": words.concat(), "refusal": null, "annotations": []});
+        let message =
+            json!({"role": "assistant", "content": words.concat(), "refusal": null, "annotations": []});
         let mut answer = json!({"id": id, "object": "chat.completion", "created": created_s, "model": model,
             "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
             "service_tier": "default", "system_fingerprint": "fp_mock"});
@@ -185,9 +191,7 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
         }
         format!("data: {chunk}\n\n")
     };
-    let delta = |delta: Value, finish: Value| {
-        json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])
-    };
+    let delta = |delta: Value, finish: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let mut script = Script { status: 200, headers, steps: vec![], ending: Ending::Close };
     if orders.stall {
         script.ending = Ending::Stall;
@@ -223,7 +227,8 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
 
 fn last_user_text(request: &Value) -> String {
     let messages = request.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let content = messages.iter().rev().find(|message| message.get("role").is_some_and(|role| role == "user"));
+    let content =
+        messages.iter().rev().find(|message| message.get("role").is_some_and(|role| role == "user"));
     match content.and_then(|message| message.get("content")) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(parts)) => {

@@ -137,7 +137,11 @@ mod tests {
     }
 
     fn data(events: &[Event]) -> Vec<String> {
-        events.iter().filter_map(|e| e.data.as_ref()).map(|d| String::from_utf8_lossy(d).into_owned()).collect()
+        events
+            .iter()
+            .filter_map(|e| e.data.as_ref())
+            .map(|d| String::from_utf8_lossy(d).into_owned())
+            .collect()
     }
 
     #[test]
@@ -159,7 +163,16 @@ mod tests {
 
     fn pieces() -> impl Strategy<Value = Vec<u8>> {
         const PIECES: &[&[u8]] = &[
-            b"data: {\"a\":1}", b"data: \xC3\xA9", b": c", b"\n", b"\r\n", b"\r", b"\n\n", b"\r\n\r\n", b"x", b"data:",
+            b"data: {\"a\":1}",
+            b"data: \xC3\xA9",
+            b": c",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b"\n\n",
+            b"\r\n\r\n",
+            b"x",
+            b"data:",
             b"event: e",
         ];
         let piece = prop::sample::select(PIECES);

@@ -1,10 +1,7 @@
 //! The state machine against a model of the object around it: rows stored as it says, forgotten and reloaded at will.
 
 use super::*;
-use crate::{
-    admit::wire::RouteLimit,
-    model::id::TeamId,
-};
+use crate::{admit::wire::RouteLimit, model::id::TeamId};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp(1_700_000_000_000);
@@ -115,7 +112,11 @@ impl Object {
             nodes: self.nodes.values().cloned().collect(),
             bases: self.bases.clone().into_iter().collect(),
             keys: self.keys.values().cloned().collect(),
-            entries: self.entries.iter().map(|(number, (settled, body))| (*number, *settled, body.clone())).collect(),
+            entries: self
+                .entries
+                .iter()
+                .map(|(number, (settled, body))| (*number, *settled, body.clone()))
+                .collect(),
         };
         self.ledger = Ledger::load(&stored, now).unwrap();
     }
@@ -134,8 +135,12 @@ impl Object {
     }
 
     fn drain(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
-        let mut batch: Vec<(u64, String)> =
-            self.entries.iter().filter(|(_, (settled, _))| *settled).map(|(n, (_, body))| (*n, body.clone())).collect();
+        let mut batch: Vec<(u64, String)> = self
+            .entries
+            .iter()
+            .filter(|(_, (settled, _))| *settled)
+            .map(|(n, (_, body))| (*n, body.clone()))
+            .collect();
         let more = batch.len() > 3;
         batch.truncate(3);
         if d1_works || lost {
@@ -158,17 +163,28 @@ impl Object {
         self.hold_or_extend(now, ticket, key, bound, tokens, false)
     }
 
-    fn hold_or_extend(&mut self, now: Timestamp, ticket: &str, key: &str, bound: i64, tokens: u64, extends: bool) -> Reply {
-        self.run(now, Command::Hold(Hold {
-            ticket: ticket.to_owned(),
-            key: KeyId(key.to_owned()),
-            bound: Some(NanoUsd(bound)),
-            tokens,
-            ttl_ms: 5_000,
-            extends,
-            route: Some(RouteLimit { name: "r".to_owned(), rpm: Some(1_000), tpm: None }),
-            unsettled: raw(&row(ticket, 1, 0, 0)),
-        }))
+    fn hold_or_extend(
+        &mut self,
+        now: Timestamp,
+        ticket: &str,
+        key: &str,
+        bound: i64,
+        tokens: u64,
+        extends: bool,
+    ) -> Reply {
+        self.run(
+            now,
+            Command::Hold(Hold {
+                ticket: ticket.to_owned(),
+                key: KeyId(key.to_owned()),
+                bound: Some(NanoUsd(bound)),
+                tokens,
+                ttl_ms: 5_000,
+                extends,
+                route: Some(RouteLimit { name: "r".to_owned(), rpm: Some(1_000), tpm: None }),
+                unsettled: raw(&row(ticket, 1, 0, 0)),
+            }),
+        )
     }
 
     fn settle(&mut self, now: Timestamp, ticket: &str, costs: &[i64]) -> Reply {
@@ -199,14 +215,19 @@ fn total(nanousd: i64) -> Limits {
 #[test]
 fn a_hold_is_taken_at_every_level_and_released_by_its_settlement() {
     let mut object = Object::new(total(100), total(80), total(60));
-    assert!(matches!(object.hold(T0, "t1", "key_a", 50, 1), Reply::Held(s) if s.budget_remaining == Some(NanoUsd(10))));
+    assert!(
+        matches!(object.hold(T0, "t1", "key_a", 50, 1), Reply::Held(s) if s.budget_remaining == Some(NanoUsd(10)))
+    );
     assert!(matches!(
         object.hold(T0, "t2", "key_a", 11, 1),
         Reply::Refused(Refusal::Budget { level: Level::Key, window: Window::Total, .. })
     ));
     assert_eq!(object.settle(T0, "t1", &[5]), Reply::Settled);
     assert!(matches!(object.hold(T0, "t3", "key_a", 55, 1), Reply::Held(_)));
-    assert!(matches!(object.hold(T0, "t4", "key_b", 41, 1), Reply::Refused(Refusal::Budget { level: Level::Customer, .. })));
+    assert!(matches!(
+        object.hold(T0, "t4", "key_b", 41, 1),
+        Reply::Refused(Refusal::Budget { level: Level::Customer, .. })
+    ));
     assert_eq!(object.spent(T0), NanoUsd(5));
 }
 
@@ -246,7 +267,8 @@ fn what_comes_while_the_alarm_is_at_work_is_not_forgotten() {
     let at = object.alarm.take().unwrap();
     let effect = object.ledger.expire(at);
     object.keep(effect);
-    let batch: Vec<(u64, String)> = object.entries.iter().map(|(number, (_, body))| (*number, body.clone())).collect();
+    let batch: Vec<(u64, String)> =
+        object.entries.iter().map(|(number, (_, body))| (*number, body.clone())).collect();
     // D1 is being awaited; another request comes and goes.
     object.hold(at, "u", "key_a", 10, 1);
     object.settle(at, "u", &[1]);
@@ -260,14 +282,25 @@ fn what_comes_while_the_alarm_is_at_work_is_not_forgotten() {
 
 #[test]
 fn a_ticket_may_ask_for_more_and_only_the_difference_must_fit() {
-    let mut object = Object::new(total(100), total(100), Limits { total: Some(NanoUsd(60)), rpm: Some(1), ..Limits::default() });
+    let mut object = Object::new(
+        total(100),
+        total(100),
+        Limits { total: Some(NanoUsd(60)), rpm: Some(1), ..Limits::default() },
+    );
     assert!(matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)));
-    assert!(matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)), "the same call again, after a lost answer");
+    assert!(
+        matches!(object.hold(T0, "t", "key_a", 40, 1), Reply::Held(_)),
+        "the same call again, after a lost answer"
+    );
     assert!(matches!(object.hold_or_extend(T0, "t", "key_a", 60, 1, true), Reply::Held(_)));
     assert!(matches!(object.hold_or_extend(T0, "t", "key_a", 61, 1, true), Reply::Refused(_)));
     object.settle(T0, "t", &[20, 40]);
     assert_eq!(object.spent(T0), NanoUsd(60));
-    assert_eq!(object.hold_or_extend(T0, "t", "key_a", 60, 1, true), Reply::Absent, "what has ended is not begun anew");
+    assert_eq!(
+        object.hold_or_extend(T0, "t", "key_a", 60, 1, true),
+        Reply::Absent,
+        "what has ended is not begun anew"
+    );
 }
 
 #[test]
@@ -276,12 +309,17 @@ fn windows_begin_anew_and_a_request_stays_in_the_one_it_was_admitted_in() {
     let mut object = Object::new(Limits::default(), Limits::default(), day);
     let evening = T0.day_start().plus_ms(crate::model::time::DAY_MS - 1_000);
     object.hold(evening, "t", "key_a", 100, 1);
-    assert!(matches!(object.hold(evening, "u", "key_a", 1, 1), Reply::Refused(Refusal::Budget { window: Window::Day, .. })));
+    assert!(matches!(
+        object.hold(evening, "u", "key_a", 1, 1),
+        Reply::Refused(Refusal::Budget { window: Window::Day, .. })
+    ));
     let morning = evening.plus_ms(2_000);
     assert!(matches!(object.hold(morning, "v", "key_a", 100, 1), Reply::Held(_)));
     object.settle(morning, "t", &[90]);
     object.settle(morning, "v", &[30]);
-    let LimitFigures::Budget { spent_nanousd, held_nanousd, .. } = object.limits(morning, "key_a")[0].figures.clone() else {
+    let LimitFigures::Budget { spent_nanousd, held_nanousd, .. } =
+        object.limits(morning, "key_a")[0].figures.clone()
+    else {
         panic!()
     };
     assert_eq!((spent_nanousd, held_nanousd), (NanoUsd(30), NanoUsd(0)));
@@ -298,7 +336,11 @@ fn who_may_not_is_told_why() {
     assert_eq!(object.hold(T0, "t", "key_a", 1, 1), Reply::Refused(Refusal::Blocked { level: Level::Team }));
     (blocked.blocked, blocked.revision) = (false, 4);
     object.run(T0, Command::Publish { nodes: vec![blocked], keys: vec![] });
-    assert_eq!(object.hold(T0, "t", "key_a", 1, 1), Reply::Refused(Refusal::Blocked { level: Level::Team }), "old news");
+    assert_eq!(
+        object.hold(T0, "t", "key_a", 1, 1),
+        Reply::Refused(Refusal::Blocked { level: Level::Team }),
+        "old news"
+    );
     let mut ended = node("key_b", Level::Key, None, Limits::default());
     (ended.expires_at, ended.revision) = (Some(T0), 2);
     object.run(T0, Command::Publish { nodes: vec![ended], keys: vec![] });
@@ -321,7 +363,13 @@ fn a_model_without_a_price_cannot_be_held_against_a_budget() {
         })
     };
     assert_eq!(object.run(T0, hold(None)), Reply::Refused(Refusal::Unpriced { level: Level::Customer }));
-    object.run(T0, Command::Publish { nodes: vec![node("cus_a", Level::Customer, None, Limits::default())], keys: vec![] });
+    object.run(
+        T0,
+        Command::Publish {
+            nodes: vec![node("cus_a", Level::Customer, None, Limits::default())],
+            keys: vec![],
+        },
+    );
     assert!(matches!(object.run(T0, hold(None)), Reply::Held(_)));
 }
 
@@ -330,8 +378,14 @@ fn a_refusal_consumes_nothing() {
     let key = Limits { rpm: Some(2), tpm: Some(100), total: Some(NanoUsd(10)), ..Limits::default() };
     let mut object = Object::new(total(5), Limits::default(), key);
     let before = object.limits(T0, "key_a");
-    assert!(matches!(object.hold(T0, "t", "key_a", 6, 1), Reply::Refused(Refusal::Budget { level: Level::Customer, .. })));
-    assert!(matches!(object.hold(T0, "t", "key_a", 1, 101), Reply::Refused(Refusal::Rate { unit: RateUnit::Tokens, retry_after_ms: None, .. })));
+    assert!(matches!(
+        object.hold(T0, "t", "key_a", 6, 1),
+        Reply::Refused(Refusal::Budget { level: Level::Customer, .. })
+    ));
+    assert!(matches!(
+        object.hold(T0, "t", "key_a", 1, 101),
+        Reply::Refused(Refusal::Rate { unit: RateUnit::Tokens, retry_after_ms: None, .. })
+    ));
     assert_eq!(object.limits(T0, "key_a"), before);
     assert!(object.entries.is_empty());
 }
@@ -344,7 +398,12 @@ fn the_wire_is_what_deployed_workers_speak() {
     assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
     let held: Reply = serde_json::from_str(r#"{"held":{"from_the_future":1}}"#).unwrap();
     assert_eq!(held, Reply::Held(Standing::default()));
-    let refused = Reply::Refused(Refusal::Rate { level: Level::Key, unit: RateUnit::Requests, limit: 6, retry_after_ms: Some(9) });
+    let refused = Reply::Refused(Refusal::Rate {
+        level: Level::Key,
+        unit: RateUnit::Requests,
+        limit: 6,
+        retry_after_ms: Some(9),
+    });
     let text = r#"{"refused":{"rate":{"level":"key","unit":"requests","limit":6,"retry_after_ms":9}}}"#;
     assert_eq!(serde_json::to_string(&refused).unwrap(), text);
     assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), refused);

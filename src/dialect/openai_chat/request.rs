@@ -82,7 +82,11 @@ impl ChatRequest {
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
         let Members(members) = members;
         let find = |name: &str| {
-            members.iter().find(|(key, _)| key == name).map(|(_, value)| *value).filter(|value| value.get() != "null")
+            members
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| *value)
+                .filter(|value| value.get() != "null")
         };
         let span = |value: &RawValue| {
             let from = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
@@ -95,15 +99,24 @@ impl ChatRequest {
         let model_value = find("model").ok_or_else(|| missing("model"))?;
         let model: String = typed(model_value, "model", "a string")?;
         if model.is_empty() || model.len() > 256 {
-            return Err(Refusal::bad_param("invalid_value", "model", "model must be 1 to 256 characters long."));
+            return Err(Refusal::bad_param(
+                "invalid_value",
+                "model",
+                "model must be 1 to 256 characters long.",
+            ));
         }
         let messages_value = find("messages").ok_or_else(|| missing("messages"))?;
         let messages: Vec<Message<'_>> =
             typed(messages_value, "messages", "an array of objects with a role and content")?;
         if messages.is_empty() {
-            return Err(Refusal::bad_param("invalid_value", "messages", "messages must have at least one element."));
+            return Err(Refusal::bad_param(
+                "invalid_value",
+                "messages",
+                "messages must have at least one element.",
+            ));
         }
-        let flag = |name: &'static str| find(name).map_or(Ok(false), |value| typed(value, name, "true or false"));
+        let flag =
+            |name: &'static str| find(name).map_or(Ok(false), |value| typed(value, name, "true or false"));
         let count = |name: &'static str| {
             find(name).map(|value| typed::<u64>(value, name, "a whole number of at least 0")).transpose()
         };
@@ -121,8 +134,9 @@ impl ChatRequest {
         let metadata: BTreeMap<String, Scalar> = find("metadata").map_or(Ok(BTreeMap::new()), |value| {
             typed(value, "metadata", "an object whose values are strings")
         })?;
-        let service_tier =
-            find("service_tier").map(|value| typed::<String>(value, "service_tier", "a string")).transpose()?;
+        let service_tier = find("service_tier")
+            .map(|value| typed::<String>(value, "service_tier", "a string"))
+            .transpose()?;
 
         Ok(Self {
             model,
@@ -166,7 +180,8 @@ impl ChatRequest {
         }
         if let Some((name, cap)) = edits.cap.filter(|_| self.output_cap.is_none()) {
             // A cap sent as null would otherwise stand there twice.
-            let span = if name == "max_tokens" { &self.spans.max_tokens } else { &self.spans.max_completion_tokens };
+            let span =
+                if name == "max_tokens" { &self.spans.max_tokens } else { &self.spans.max_completion_tokens };
             match span {
                 Some(span) => changes.push((span.clone(), cap.to_string())),
                 None => inserted.push_str(&format!("\"{name}\":{cap},")),
@@ -204,7 +219,8 @@ fn json_text(text: &str) -> String {
 
 /// The caller's `stream_options` with `include_usage` true and the rest kept.
 fn with_usage(old: &[u8]) -> String {
-    let mut options: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(old).unwrap_or_default();
+    let mut options: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(old).unwrap_or_default();
     options.insert("include_usage".to_owned(), true.into());
     serde_json::Value::Object(options).to_string()
 }
@@ -222,7 +238,10 @@ fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
         );
     }
     let kind = if text.trim().is_empty() { "The body is empty" } else { "The body is not a JSON object" };
-    Refusal::bad_request("invalid_json", format!("{kind}: {error}. Send a JSON object with model and messages."))
+    Refusal::bad_request(
+        "invalid_json",
+        format!("{kind}: {error}. Send a JSON object with model and messages."),
+    )
 }
 
 fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &str, expected: &str) -> Result<T, Refusal> {
@@ -303,7 +322,9 @@ impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) => Ok(Self(text)),
-            value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => Ok(Self(value.to_string())),
+            value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_)) => {
+                Ok(Self(value.to_string()))
+            }
             _ => Err(de::Error::custom("not a string")),
         }
     }
@@ -384,14 +405,22 @@ mod tests {
     fn a_plain_request_goes_as_it_came() {
         let request = ChatRequest::decode(PLAIN.as_bytes()).unwrap();
         assert_eq!(request.model, "gpt-4o-mini");
-        assert_eq!(request.edited(PLAIN.as_bytes(), &Edits { model: Some("gpt-4o-mini"), ..Edits::default() }), None);
+        assert_eq!(
+            request.edited(PLAIN.as_bytes(), &Edits { model: Some("gpt-4o-mini"), ..Edits::default() }),
+            None
+        );
     }
 
     #[test]
     fn only_what_policy_changes_is_changed() {
         let body = r#" {"x": 1.0e2, "mod\u0065l" : "fast","messages":[{"role":"user","content":"é"}],"stream":true} "#;
         let request = ChatRequest::decode(body.as_bytes()).unwrap();
-        let edits = Edits { model: Some("gpt\"4"), ask_usage: true, cap: Some(("max_tokens", 7)), tier: Some("default") };
+        let edits = Edits {
+            model: Some("gpt\"4"),
+            ask_usage: true,
+            cap: Some(("max_tokens", 7)),
+            tier: Some("default"),
+        };
         let edited = String::from_utf8(request.edited(body.as_bytes(), &edits).unwrap()).unwrap();
         assert_eq!(
             edited,
@@ -406,9 +435,12 @@ mod tests {
             ("null", r#"{"include_usage":true}"#),
             (r#"{"include_usage":false}"#, r#"{"include_usage":true}"#),
         ] {
-            let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"stream":true,"stream_options":{old}}}"#);
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"user"}}],"stream":true,"stream_options":{old}}}"#
+            );
             let request = ChatRequest::decode(body.as_bytes()).unwrap();
-            let edited = request.edited(body.as_bytes(), &Edits { ask_usage: true, ..Edits::default() }).unwrap();
+            let edited =
+                request.edited(body.as_bytes(), &Edits { ask_usage: true, ..Edits::default() }).unwrap();
             assert_eq!(String::from_utf8(edited).unwrap(), body.replace(old, new));
         }
     }
@@ -426,15 +458,27 @@ mod tests {
             (r#"{"model":"m","messages":[]}"#, "invalid_value", Some("messages")),
             (r#"{"model":"m","messages":[{"content":"x"}]}"#, "invalid_type", Some("messages")),
             (r#"{"model":"m","messages":[{"role":"user"}],"stream":"yes"}"#, "invalid_type", Some("stream")),
-            (r#"{"model":"m","messages":[{"role":"user"}],"max_tokens":-1}"#, "invalid_type", Some("max_tokens")),
+            (
+                r#"{"model":"m","messages":[{"role":"user"}],"max_tokens":-1}"#,
+                "invalid_type",
+                Some("max_tokens"),
+            ),
             (r#"{"model":"m","messages":[{"role":"user"}],"n":0}"#, "invalid_value", Some("n")),
             (r#"{"model":"m","messages":[["user","hi"]]}"#, "invalid_type", Some("messages")),
-            (r#"{"model":"m","messages":[{"role":"user"}],"stream_options":[]}"#, "invalid_type", Some("stream_options")),
+            (
+                r#"{"model":"m","messages":[{"role":"user"}],"stream_options":[]}"#,
+                "invalid_type",
+                Some("stream_options"),
+            ),
             (r#"{"model":"cheap","model":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
             (r#"{"model":"cheap","mod\u0065l":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
         ] {
             let refusal = refused(body);
-            assert_eq!((refusal.status, refusal.code, refusal.param.as_deref()), (400, code, param), "{body}");
+            assert_eq!(
+                (refusal.status, refusal.code, refusal.param.as_deref()),
+                (400, code, param),
+                "{body}"
+            );
         }
     }
 
@@ -445,7 +489,9 @@ mod tests {
             ChatRequest::decode(body.as_bytes()).unwrap().opaque_input
         };
         assert!(!with(r#"[{"type":"text","text":"x"}]"#));
-        assert!(with(r#"[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://x/y.png"}}]"#));
+        assert!(with(
+            r#"[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://x/y.png"}}]"#
+        ));
         assert!(with(r#"[{"type":"file","file":{"file_id":"f"}}]"#));
     }
 

@@ -41,7 +41,8 @@ struct Wire<'a> {
 pub fn read(body: &[u8]) -> Option<Answer> {
     let text = std::str::from_utf8(body).ok()?;
     let wire: Wire<'_> = serde_json::from_str(text).ok()?;
-    let error = wire.error.filter(|value| value.get() != "null").map(|value| error_text(value.get().as_bytes()));
+    let error =
+        wire.error.filter(|value| value.get() != "null").map(|value| error_text(value.get().as_bytes()));
     let choices = wire.choices.filter(|value| value.get() != "null");
     if choices.is_none() && error.is_none() {
         return None;

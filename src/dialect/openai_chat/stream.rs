@@ -86,7 +86,7 @@ impl Delta<'_> {
     }
 }
 
-fn present<'a>(value: Option<&'a RawValue>) -> Option<&'a str> {
+fn present(value: Option<&RawValue>) -> Option<&str> {
     value.map(RawValue::get).filter(|text| *text != "null")
 }
 
@@ -120,7 +120,11 @@ impl Meter {
     /// Takes bytes; gives the events they complete, with what each says.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<(Event, Meaning)> {
         let events = self.framer.push(bytes);
-        events.into_iter().map(|event| (self.read(&event), event)).map(|(meaning, event)| (event, meaning)).collect()
+        events
+            .into_iter()
+            .map(|event| (self.read(&event), event))
+            .map(|(meaning, event)| (event, meaning))
+            .collect()
     }
 
     /// The end of the bytes.
@@ -173,11 +177,11 @@ impl Meter {
             self.service_tier = Some(tier.into_owned());
         }
         let reported = present(chunk.usage);
-        if let Some(usage) = reported {
-            if let Some(counts) = response::usage(usage) {
-                self.usage = Some(counts);
-                self.usage_json = Some(usage.to_owned());
-            }
+        if let Some(usage) = reported
+            && let Some(counts) = response::usage(usage)
+        {
+            self.usage = Some(counts);
+            self.usage_json = Some(usage.to_owned());
         }
         let choices = chunk.choices.unwrap_or_default();
         let bytes: usize =
@@ -297,7 +301,8 @@ mod tests {
     #[test]
     fn a_stream_is_understood() {
         let mut meter = Meter::default();
-        let meanings: Vec<Meaning> = meter.push(STREAM.as_bytes()).into_iter().map(|(_, meaning)| meaning).collect();
+        let meanings: Vec<Meaning> =
+            meter.push(STREAM.as_bytes()).into_iter().map(|(_, meaning)| meaning).collect();
         assert_eq!(
             meanings,
             [Meaning::Nothing, Meaning::Content, Meaning::Content, Meaning::Usage, Meaning::Done]
@@ -309,7 +314,8 @@ mod tests {
 
     #[test]
     fn the_end_of_bytes_is_not_completion() {
-        let cut = STREAM.split("data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},").next().unwrap();
+        let cut =
+            STREAM.split("data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},").next().unwrap();
         let mut meter = Meter::default();
         meter.push(cut.as_bytes());
         assert!(!meter.complete());
