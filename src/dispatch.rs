@@ -171,7 +171,7 @@ pub async fn dispatch<W: World>(
                 }
             };
             // A provider that names its pause is asked again only if nobody else can be asked at once.
-            if retry == retries.count || (!is_last && (!same_target || retry_after_ms.is_some())) {
+            if retry == retries.count || !same_target || (!is_last && retry_after_ms.is_some()) {
                 break;
             }
             let wait = backoff::wait_ms(&retries, retry, retry_after_ms, world.random());

@@ -80,12 +80,16 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         if fresh {
             case.ticket.push_str("-2");
         }
-        let standing = case.hold(world, NanoUsd::ZERO).await?;
+        let standing = case.hold(world, NanoUsd::ZERO, 0).await?;
         case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
             let release = Command::Settle(Settlement::of(case.ticket, &[]));
-            world.ledger(&key.customer, &release).await.map_err(|fault| Refusal::unavailable(fault.0))?;
+            if let Err(fault) = world.ledger(&key.customer, &release).await {
+                // The client will be told that nothing was charged: it is tried again in the background.
+                world.settle(&key.customer, &release);
+                return Err(Refusal::unavailable(fault.0));
+            }
             key = authenticate(world, request, true).await?;
             continue;
         }
@@ -164,11 +168,12 @@ impl<'a> Case<'a> {
             chat: self.chat,
             plan: &self.plan,
             policy_version: self.policy.version,
+            held: self.bound,
         }
     }
 
-    /// Holds the bound, and what earlier attempts already cost on top.
-    async fn hold<W: World>(&self, world: &W, spent: NanoUsd) -> Result<Standing, Refusal> {
+    /// Holds the bound, and what earlier attempts already cost and used on top.
+    async fn hold<W: World>(&self, world: &W, spent: NanoUsd, used: u64) -> Result<Standing, Refusal> {
         let grace_ms = world
             .variable("EDGEHOLD_HOLD_GRACE_MS")
             .and_then(|text| text.parse::<i64>().ok())
@@ -178,7 +183,7 @@ impl<'a> Case<'a> {
             ticket: self.ticket.clone(),
             key: self.key.id.clone(),
             bound: self.bound.map(|bound| bound.plus(spent)),
-            tokens: self.tokens.input.saturating_add(self.tokens.output),
+            tokens: self.tokens.input.saturating_add(self.tokens.output).saturating_add(used),
             extends: spent > NanoUsd::ZERO,
             ttl_ms: self.deadline.since_ms(world.now()).max(0).saturating_add(grace_ms),
             route: limit.map(|limit| RouteLimit {
@@ -192,7 +197,15 @@ impl<'a> Case<'a> {
             Ok(Reply::Held(standing)) => Ok(standing),
             Ok(Reply::Refused(denial)) => Err(self.denied(&denial)),
             Ok(other) => Err(Refusal::unavailable(format!("the object answered a hold with {other:?}"))),
-            Err(fault) => Err(Refusal::unavailable(fault.0)),
+            Err(fault) => {
+                // The hold may have been taken and only its answer lost. A new one is given back, since the client is
+                // told that nothing was charged; an extended one is settled with its request.
+                if spent == NanoUsd::ZERO {
+                    let release = Settlement::of(self.ticket.clone(), &[]);
+                    world.settle(&self.key.customer, &Command::Settle(release));
+                }
+                Err(Refusal::unavailable(fault.0))
+            }
         }
     }
 
@@ -232,9 +245,10 @@ impl<'a> Case<'a> {
                 refusal.retry_after_ms = *retry_after_ms;
                 refusal
             }
-            Denial::Budget { level, window, limit, taken, resets_at } => {
+            Denial::Budget { level, window, limit, taken, resets_at, least } => {
                 let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
-                let affordable = self.affordable_output(remaining).filter(|tokens| *tokens > 0);
+                // What would fit must fit at every level, not only at the one that refused.
+                let affordable = self.affordable_output(remaining.min(*least)).filter(|tokens| *tokens > 0);
                 let needed = self.bound.unwrap_or(NanoUsd::ZERO);
                 let hint = match affordable {
                     Some(tokens) => format!(" With max_tokens {tokens} it would fit."),
@@ -338,7 +352,8 @@ impl<W: World> Allowance for Extension<'_, '_, W> {
             return true;
         }
         self.covered = spent;
-        self.case.hold(self.world, spent).await.is_ok()
+        let used = attempts.iter().fold(0u64, |sum, attempt| sum.saturating_add(attempt.usage.total()));
+        self.case.hold(self.world, spent, used).await.is_ok()
     }
 }
 
@@ -417,11 +432,16 @@ async fn stream<W: World>(
         }
     };
     let (outcome, error) = judge_end(&end, &meter);
-    if outcome != Outcome::ClientGone {
-        let mut tail = String::from_utf8(rest).unwrap_or_default();
-        if outcome != Outcome::Ok {
-            tail.push_str(&break_event(outcome, case.id));
-        }
+    if end != RelayEnd::ClientGone {
+        // Of a stream that broke, half an event would keep the client from reading the error behind it.
+        let tail = match outcome {
+            Outcome::Ok => String::from_utf8(rest).unwrap_or_default(),
+            // The provider's own last word, perhaps without its empty line.
+            Outcome::UpstreamError if !rest.is_empty() => {
+                String::from_utf8(rest).unwrap_or_default() + "\n\n"
+            }
+            _ => break_event(outcome, case.id),
+        };
         world.end_stream(tail);
     }
     let Some(attempt) = attempts.last_mut() else { return };
@@ -432,7 +452,8 @@ async fn stream<W: World>(
 fn judge_end(end: &RelayEnd, meter: &Meter) -> (Outcome, Option<String>) {
     match end {
         // A client that leaves after the terminal event has got everything.
-        RelayEnd::ClientGone if meter.done => (Outcome::Ok, None),
+        // So does one whose provider forgot to close its stream.
+        RelayEnd::ClientGone | RelayEnd::Timeout if meter.done => (Outcome::Ok, None),
         RelayEnd::ClientGone => (Outcome::ClientGone, None),
         RelayEnd::Timeout => (Outcome::Timeout, Some("the stream stood still, or took too long".to_owned())),
         RelayEnd::Broken(message) if !meter.done => (Outcome::Truncated, Some(message.clone())),

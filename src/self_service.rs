@@ -9,6 +9,7 @@ use crate::{
     ports::{AnswerBody, ClientRequest, Fault, World},
     provider::PROVIDERS,
     refusal::Refusal,
+    settle::row::LedgerRow,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -112,8 +113,41 @@ async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, R
         world.ledger(&key.customer, &Command::Find { ticket: id.0.clone() }).await.map_err(unavailable)?;
     match reply {
         Reply::Found { state, rows } if rows.iter().all(|row| row.key_id == key.id.0) => {
+            let rows: Vec<Value> = rows.iter().map(as_in_d1).collect();
             Ok(json!({"object": "request", "id": id, "state": state, "rows": rows}))
         }
         _ => Err(drained.map_or_else(|fault| Refusal::unavailable(fault.0), |_| missing())),
     }
+}
+
+/// A row that is still in the object, in the shape it will have in D1: zeros and nulls present, truth as 0 and 1.
+fn as_in_d1(row: &LedgerRow) -> Value {
+    const ZEROS: &[&str] = &[
+        "status",
+        "streamed",
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "audio_tokens",
+        "usage_estimated",
+        "cost_nanousd",
+        "duration_ms",
+    ];
+    const NULLS: &[&str] = &["team_id", "usage_json", "first_byte_ms", "upstream_id", "metadata", "error"];
+    let mut shown = json!(row);
+    if let Some(members) = shown.as_object_mut() {
+        for value in members.values_mut() {
+            if let Value::Bool(flag) = value {
+                *value = json!(u8::from(*flag));
+            }
+        }
+        for (names, missing) in [(ZEROS, json!(0)), (NULLS, Value::Null)] {
+            for name in names {
+                members.entry((*name).to_owned()).or_insert_with(|| missing.clone());
+            }
+        }
+    }
+    shown
 }

@@ -31,6 +31,8 @@ pub struct Account<'a> {
     pub plan: &'a Plan<'a>,
     /// The version of the policy, for prices that are the operator's.
     pub policy_version: u64,
+    /// What was held for one attempt, if it could be priced.
+    pub held: Option<NanoUsd>,
 }
 
 impl Account<'_> {
@@ -39,7 +41,12 @@ impl Account<'_> {
     pub fn cost(&self, attempt: &Attempt) -> NanoUsd {
         let Some(price) = self.stop(attempt.stop).and_then(|stop| stop.price) else { return NanoUsd::ZERO };
         let tier = attempt.service_tier.as_deref().or(self.chat.service_tier.as_deref());
-        price.cost(&attempt.usage, tier)
+        let cost = price.cost(&attempt.usage, tier);
+        // An estimate is ours, and may err; it never takes more than was set aside.
+        match self.held {
+            Some(held) if attempt.usage_estimated => cost.min(held),
+            _ => cost,
+        }
     }
 
     /// What all attempts cost.

@@ -39,16 +39,14 @@ pub fn tokens(
     let by_bytes = (body_bytes as u64)
         .saturating_add(TEMPLATE_TOKENS)
         .saturating_add(if request.hidden_input { HIDDEN_TOKENS } else { 0 });
-    let input = match (request.opaque_input, context) {
-        (true, context) => context.unwrap_or(CONTEXT_FALLBACK).max(by_bytes),
-        (false, Some(context)) => by_bytes.min(context),
-        (false, None) => by_bytes,
-    };
+    let input =
+        if request.opaque_input { context.unwrap_or(CONTEXT_FALLBACK).max(by_bytes) } else { by_bytes };
+    // What is sent is what is held, also above the table's figure for the model: the table may be older than the model.
     let model_cap = price.and_then(|price| price.output_tokens);
     let (cap, cap_to_send) = match (request.output_cap, default_cap, model_cap) {
-        (Some(sent), _, Some(model)) => (sent.min(model.max(1)), None),
-        (Some(sent), _, None) => (sent, None),
-        (None, Some(default), _) => (default, Some(default)),
+        (Some(sent), ..) => (sent, None),
+        (None, Some(default), Some(model)) => (default.min(model), Some(default.min(model))),
+        (None, Some(default), None) => (default, Some(default)),
         (None, None, Some(model)) => (model, None),
         (None, None, None) => (OUTPUT_CAP_FALLBACK, Some(OUTPUT_CAP_FALLBACK)),
     };

@@ -207,6 +207,9 @@ pub enum Refusal {
         taken: NanoUsd,
         /// When the window begins anew; `None` for a lifetime budget.
         resets_at: Option<Timestamp>,
+        /// What the tightest of all budgets above the key has left.
+        #[serde(default = "unlimited")]
+        least: NanoUsd,
     },
     /// The model has no price and this level has a budget.
     Unpriced {
@@ -224,6 +227,10 @@ pub enum Refusal {
         /// Until it fits; `None` if the request is larger than the limit.
         retry_after_ms: Option<i64>,
     },
+}
+
+const fn unlimited() -> NanoUsd {
+    NanoUsd::MAX
 }
 
 /// A level of the tree.

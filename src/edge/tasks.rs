@@ -1,7 +1,7 @@
 //! The executor: one task for each client request, resumed by the operation it waits for.
 //!
-//! A task waits for one operation at a time, and an operation ends in exactly one [`resume`], so there is no waker and no
-//! queue: the end of an operation polls its task, in the request context the runtime expects.
+//! An operation ends in exactly one [`resume`], which polls the whole task it belongs to; so there is no waker and no
+//! queue, and every poll happens in the request context the runtime expects.
 
 use super::port;
 use crate::model::time::Timestamp;

@@ -1,7 +1,10 @@
 //! The state machine against a model of the object around it: rows stored as it says, forgotten and reloaded at will.
 
 use super::*;
-use crate::{admit::wire::RouteLimit, model::id::TeamId};
+use crate::{
+    admit::wire::{LimitFigures, RouteLimit, Window},
+    model::id::TeamId,
+};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp(1_700_000_000_000);

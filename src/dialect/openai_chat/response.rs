@@ -67,6 +67,8 @@ struct WireUsage {
     #[serde(default)]
     completion_tokens: Option<u64>,
     #[serde(default)]
+    total_tokens: Option<u64>,
+    #[serde(default)]
     prompt_tokens_details: Option<InputDetails>,
     #[serde(default)]
     completion_tokens_details: Option<OutputDetails>,
@@ -97,9 +99,14 @@ struct OutputDetails {
 #[must_use]
 pub fn usage(text: &str) -> Option<Usage> {
     let wire: WireUsage = serde_json::from_str(text).ok()?;
-    let (prompt, completion) = (wire.prompt_tokens?, wire.completion_tokens.unwrap_or(0));
+    let (prompt, mut completion) = (wire.prompt_tokens?, wire.completion_tokens.unwrap_or(0));
     let input = wire.prompt_tokens_details.unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
+    // xAI counts reasoning beside `completion_tokens`, not in it; its total says so.
+    let beside = completion.saturating_add(output.reasoning_tokens.unwrap_or(0));
+    if wire.total_tokens.is_some_and(|total| total == prompt.saturating_add(beside)) {
+        completion = beside;
+    }
     // A class is never larger than what is left of its total, whatever the provider claims.
     let mut left = prompt;
     let mut take = |claimed: Option<u64>| {
@@ -137,7 +144,12 @@ pub fn error_text(body: &[u8]) -> String {
     let message = serde_json::from_slice::<serde_json::Value>(body).ok().and_then(|value| {
         let error = value.get("error").cloned().unwrap_or(value);
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        text(&error).or_else(|| error.get("message").and_then(text))
+        // FastAPI's servers say `detail`: a text, or a list of objects with `msg`.
+        let detail = || {
+            let detail = error.get("detail")?;
+            text(detail).or_else(|| detail.get(0)?.get("msg").and_then(text))
+        };
+        text(&error).or_else(|| error.get("message").and_then(text)).or_else(detail)
     });
     let message = message.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     message.chars().take(300).collect()

@@ -160,16 +160,6 @@ impl Meter {
             return Meaning::Done;
         }
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(text) else { return self.corrupt() };
-        if let Some(error) = present(chunk.error) {
-            let message = response::error_text(error.as_bytes());
-            self.error = Some(message.clone());
-            return Meaning::Error(message);
-        }
-        if event.name.as_deref() == Some(b"error") {
-            let message = response::error_text(text.as_bytes());
-            self.error = Some(message.clone());
-            return Meaning::Error(message);
-        }
         if self.id.is_none() {
             self.id = chunk.id.map(Cow::into_owned);
         }
@@ -182,6 +172,16 @@ impl Meter {
         {
             self.usage = Some(counts);
             self.usage_json = Some(usage.to_owned());
+        }
+        if let Some(error) = present(chunk.error) {
+            let message = response::error_text(error.as_bytes());
+            self.error = Some(message.clone());
+            return Meaning::Error(message);
+        }
+        if event.name.as_deref() == Some(b"error") {
+            let message = response::error_text(text.as_bytes());
+            self.error = Some(message.clone());
+            return Meaning::Error(message);
         }
         let choices = chunk.choices.unwrap_or_default();
         let bytes: usize =
