@@ -50,7 +50,8 @@ pub fn tokens(
         (None, None, Some(model)) => (model, None),
         (None, None, None) => (OUTPUT_CAP_FALLBACK, Some(OUTPUT_CAP_FALLBACK)),
     };
-    TokenBound { input, output: cap.saturating_mul(request.choices), cap_to_send }
+    let each = cap.saturating_add(request.prediction_bytes as u64);
+    TokenBound { input, output: each.saturating_mul(request.choices), cap_to_send }
 }
 
 /// Input tokens as far as they can be told without the provider: four bytes each.

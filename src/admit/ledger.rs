@@ -29,6 +29,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Settled rows wait this long for company before they are drained.
 pub const DRAIN_DELAY_MS: i64 = 1_000;
+/// Requests drained to D1 at once. A row is about a kilobyte, a bound value at most two megabytes.
+const BATCH: u32 = 200;
 /// First pause after a failed drain; doubles up to [`DRAIN_BACKOFF_MAX_MS`].
 const DRAIN_BACKOFF_MS: i64 = 2_000;
 const DRAIN_BACKOFF_MAX_MS: i64 = 120_000;
@@ -470,6 +472,13 @@ impl Ledger {
         self.alarm_at = None;
         let alarm = self.plan_alarm().map(|at| at.max(now.plus_ms(1)));
         Effect { reply: Reply::Settled, writes: Vec::new(), alarm }
+    }
+
+    /// How many requests to drain at once: half as many after each failure, down to one, so that a batch that is too large
+    /// for D1 does not stay too large.
+    #[must_use]
+    pub fn batch_size(&self) -> u32 {
+        (BATCH >> self.drain_failures.min(31)).max(1)
     }
 
     /// Whether it is time to drain.

@@ -44,7 +44,7 @@ function crash(error) {
     error: { message: "The gateway met an internal error. Try again.", type: "api_error", param: null, code: "internal_error" },
   });
   for (const request of requests.values()) {
-    request.discard?.();
+    if (!request.relaying) request.discard?.();
     request.resolve(new Response(body, { status: 500, headers: { "content-type": "application/json" } }));
     request.finish?.();
   }
@@ -105,7 +105,7 @@ export function serve(request, env, ctx) {
 function begun({ env, ctx, headers, resolve }, head, body) {
   revive();
   const id = (lastId = (lastId % 0x3fffffff) + 1);
-  const state = { env, ctx, headers, resolve, body, born: epoch, answer: null, stream: null, discard: null, finish: null };
+  const state = { env, ctx, headers, resolve, body, born: epoch, answer: null, stream: null, relaying: false, discard: null, finish: null };
   requests.set(id, state);
   enter(() => core.start(id, Date.now(), head, body === null, body ?? EMPTY));
   // A client that leaves before its answer must not leave the task behind: it runs on, and settles.
@@ -363,7 +363,8 @@ export function respond(id, status, headerText, text) {
 /** Answers the client with the stream under way. */
 export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
   const request = requests.get(id);
-  const { born, stream } = request;
+  const { stream } = request;
+  request.relaying = true;
   const pipe = new IdentityTransformStream();
   request.resolve(new Response(pipe.readable, { headers: pairs(headerText) }));
   const deadline = Date.now() + totalMs;
@@ -376,9 +377,9 @@ export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
       stream.reader.cancel().catch(() => {});
     }
     request.discard = null;
-    resume(id, born, op, end, text, concat(parts));
-    // The instance that waited for this is gone: nobody else will close the client's stream.
-    if (born !== epoch && end !== 1) closeStream(stream, "");
+    // If the instance that waited for this is gone, nobody else will close the client's stream.
+    if (requests.has(id)) resume(id, request.born, op, end, text, concat(parts));
+    else if (end !== 1) closeStream(stream, "");
   });
 }
 

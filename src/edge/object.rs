@@ -10,9 +10,6 @@ use crate::{
 use std::borrow::Cow;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
-/// Requests drained to D1 at once. A row is about a kilobyte, a bound value at most two megabytes.
-const BATCH: u32 = 200;
-
 /// The columns of the ledger, in D1 and in [`crate::settle::row::LedgerRow`], which leaves out zeros.
 const INSERT: &str = "INSERT OR IGNORE INTO ledger (request_id, attempt, at_ms, customer_id, team_id, key_id, route, \
 requested_model, provider, model, outcome, status, streamed, input_tokens, cache_read_tokens, \
@@ -91,7 +88,7 @@ impl ObjectCore {
     /// How many requests to drain at once.
     #[must_use]
     pub fn batch_size(&self) -> u32 {
-        BATCH
+        self.ledger.batch_size()
     }
 
     /// The statement that takes the rows of a batch as its one parameter.

@@ -284,6 +284,18 @@ fn what_comes_while_the_alarm_is_at_work_is_not_forgotten() {
 }
 
 #[test]
+fn a_batch_that_fails_is_made_smaller() {
+    let mut ledger = Ledger::default();
+    let first = ledger.batch_size();
+    for _ in 0..40 {
+        let _ = ledger.drain_failed(T0, "string or blob too big");
+    }
+    assert!(first > 1 && ledger.batch_size() == 1);
+    let _ = ledger.drained(T0, &[], false);
+    assert_eq!(ledger.batch_size(), first);
+}
+
+#[test]
 fn a_ticket_may_ask_for_more_and_only_the_difference_must_fit() {
     let mut object = Object::new(
         total(100),

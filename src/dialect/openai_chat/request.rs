@@ -15,6 +15,9 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 /// The most a request's `n` may ask for (OpenAI's own bound).
 const CHOICES_MAX: u64 = 128;
 
+/// The most a request's `metadata` may hold.
+const METADATA_BYTES_MAX: usize = 4_096;
+
 /// What the path needs to know of a chat request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRequest {
@@ -39,6 +42,8 @@ pub struct ChatRequest {
     pub hidden_input: bool,
     /// Bytes of `messages`, for estimates.
     pub message_bytes: usize,
+    /// Bytes of `prediction`: what of it is rejected is billed as output, beside the cap.
+    pub prediction_bytes: usize,
     /// Server-side search, which costs extra per call.
     pub web_search: bool,
     spans: Spans,
@@ -134,6 +139,17 @@ impl ChatRequest {
         let metadata: BTreeMap<String, Scalar> = find("metadata").map_or(Ok(BTreeMap::new()), |value| {
             typed(value, "metadata", "an object whose values are strings")
         })?;
+        let metadata_bytes: usize =
+            metadata.iter().map(|(name, Scalar(value))| name.len() + value.len()).sum();
+        if metadata_bytes > METADATA_BYTES_MAX {
+            return Err(Refusal::bad_param(
+                "invalid_value",
+                "metadata",
+                format!(
+                    "metadata must be at most {METADATA_BYTES_MAX} bytes: it is kept with every ledger row."
+                ),
+            ));
+        }
         let service_tier = find("service_tier")
             .map(|value| typed::<String>(value, "service_tier", "a string"))
             .transpose()?;
@@ -149,6 +165,7 @@ impl ChatRequest {
             opaque_input: messages.iter().any(|message| message.opaque) || find("audio").is_some(),
             hidden_input: ["tools", "functions", "response_format"].iter().any(|name| find(name).is_some()),
             message_bytes: messages_value.get().len(),
+            prediction_bytes: find("prediction").map_or(0, |value| value.get().len()),
             web_search: find("web_search_options").is_some(),
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
@@ -480,6 +497,14 @@ mod tests {
                 "{body}"
             );
         }
+    }
+
+    #[test]
+    fn metadata_is_kept_with_every_row_and_so_is_small() {
+        let long = "x".repeat(5_000);
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"metadata":{{"a":"{long}"}}}}"#);
+        let refusal = refused(&body);
+        assert_eq!((refusal.status, refusal.param.as_deref()), (400, Some("metadata")));
     }
 
     #[test]
