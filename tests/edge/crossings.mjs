@@ -1,4 +1,4 @@
-// Counts calls over the boundary between JS and wasm. Must be evaluated before the bundle is.
+// Counts calls over the boundary between JS and wasm, and can make one trap. Must be evaluated before the bundle is.
 const calls = { imports: Object.create(null), exports: Object.create(null) };
 
 /** Calls since the last reset, by direction and name. */
@@ -13,10 +13,21 @@ export function resetCounts() {
   calls.exports = Object.create(null);
 }
 
+let trapAt = null;
+
+/** The next call of this export traps, as an unreachable instruction would. */
+export function trapNext(name) {
+  trapAt = name;
+}
+
 function counted(side, name, f) {
   if (typeof f !== "function") return f;
   const label = name.replace(/^__wbg_/, "").replace(/_[0-9a-f]{16}$/, "");
   return function (...args) {
+    if (side === "exports" && name === trapAt) {
+      trapAt = null;
+      throw new WebAssembly.RuntimeError("unreachable");
+    }
     calls[side][label] = (calls[side][label] ?? 0) + 1;
     return f.apply(this, args);
   };

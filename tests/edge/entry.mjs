@@ -1,6 +1,6 @@
 // The entry module of the tests: the built gateway behind an `env` whose D1 can be made to fail.
 // Control paths start with /__rig; everything else goes to the gateway untouched.
-import { counts, resetCounts } from "./crossings.js";
+import { counts, resetCounts, trapNext } from "./crossings.js";
 import gateway, { CustomerLedger as Built } from "./index.js";
 
 // ok · fail (rejects) · lost (does the work, then rejects: the answer was lost, the write was not) · slow:MS
@@ -62,6 +62,7 @@ export default {
     if (verb === "d1-failures") return Response.json(failures);
     if (verb === "crossings") return Response.json(counts());
     if (verb === "reset-crossings") resetCounts();
+    if (verb === "trap") trapNext(value);
     if (verb === "abort") {
       const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
       await stub.fetch("https://object/__rig/abort").catch(() => {});
