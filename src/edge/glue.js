@@ -236,7 +236,8 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
   let credential = "";
   if (secretText !== "") {
     const [header, prefix, name] = secretText.split("\n");
-    const secret = env[name];
+    // A secret piped in from a file often ends in a line break, which no header may hold.
+    const secret = env[name]?.trim?.();
     if (typeof secret !== "string" || secret === "") {
       // Rust is on the stack: it must not be entered again before it has returned.
       queueMicrotask(() => resume(id, born, op, -3, name, EMPTY));
