@@ -128,6 +128,13 @@ pub struct Order<'a> {
     pub deadline: Timestamp,
 }
 
+impl Order<'_> {
+    fn estimated_input(&self, attempt: &Attempt) -> u64 {
+        let price = self.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
+        bound::estimated_input(self.chat, price)
+    }
+}
+
 /// What one attempt came to.
 enum Judged {
     Good(Dispatched),
@@ -196,7 +203,7 @@ async fn once<W: World>(world: &W, order: &Order<'_>, stop: &Stop<'_>, attempt: 
                 SendFault::Connect(message) => (true, message),
                 SendFault::Timeout => {
                     attempt.outcome = Outcome::Timeout;
-                    attempt.estimate(bound::estimated_input(order.chat), 0);
+                    attempt.estimate(order.estimated_input(attempt), 0);
                     (false, "time-out before the answer".to_owned())
                 }
                 SendFault::SecretMissing(name) => {
@@ -273,15 +280,17 @@ fn judge_answer<W: World>(
                 attempt.usage_json = answer.usage_json;
                 match answer.usage {
                     Some(usage) => attempt.usage = usage,
-                    None => attempt.estimate(
-                        bound::estimated_input(order.chat),
-                        (answer.content_bytes as u64).div_ceil(4),
-                    ),
+                    None => attempt
+                        .estimate(order.estimated_input(attempt), (answer.content_bytes as u64).div_ceil(4)),
                 }
                 Judged::Good(Dispatched::Answer(head))
             }
             answer => {
                 attempt.outcome = Outcome::UpstreamError;
+                // Not what was asked for, but done and billed all the same.
+                if let Some(usage) = answer.as_ref().and_then(|answer| answer.usage) {
+                    attempt.usage = usage;
+                }
                 attempt.error = Some(answer.and_then(|answer| answer.error).unwrap_or_else(|| {
                     format!("a 200 that is not a chat completion ({})", head.content_type)
                 }));
@@ -352,7 +361,7 @@ async fn judge_stream<W: World>(
             Peeked::End => (Outcome::Truncated, "the stream ended before any content".to_owned()),
             Peeked::Broken(message) => (Outcome::Truncated, message),
             Peeked::Timeout => {
-                attempt.estimate(bound::estimated_input(order.chat), 0);
+                attempt.estimate(order.estimated_input(attempt), 0);
                 (Outcome::Timeout, "no content before the first-token time-out".to_owned())
             }
         };

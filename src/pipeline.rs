@@ -125,11 +125,13 @@ impl<'a> Case<'a> {
         key: &'a KeyRecord,
     ) -> Result<Self, Refusal> {
         let plan = route::plan(policy, key, request, chat, &|name| world.header(name))?;
-        if chat.web_search {
+        if let Some(name) = chat.unmetered {
             return Err(Refusal::bad_param(
                 "unsupported_parameter",
-                "web_search_options",
-                "web_search_options costs extra for each search, which this gateway cannot hold yet. Leave it out.",
+                name,
+                format!(
+                    "'{name}' can cost more than tokens, or another model's tokens, which this gateway cannot hold yet. Leave it out."
+                ),
             ));
         }
         let bytes = request.body.len();
@@ -486,7 +488,10 @@ fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Optio
             attempt.usage = usage;
             attempt.usage_json = meter.usage_json;
         }
-        None => attempt.estimate(bound::estimated_input(case.chat), meter.estimated_output()),
+        None => {
+            let price = case.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
+            attempt.estimate(bound::estimated_input(case.chat, price), meter.estimated_output());
+        }
     }
     attempt.service_tier = meter.service_tier;
     attempt.upstream_id = meter.id.or(attempt.upstream_id.take());

@@ -162,7 +162,7 @@ fn holds(
             pattern.matches(&key.customer_name) || pattern.matches(key.customer.as_str())
         }
         Condition::Model(pattern) => pattern.matches(&chat.model),
-        Condition::Path(pattern) => pattern.matches(&request.path),
+        Condition::Path(pattern) => pattern.matches(request.path.trim_end_matches('/')),
         Condition::Header(name, pattern) => header(name).is_some_and(|value| pattern.matches(&value)),
         Condition::Metadata(name, pattern) => metadata.get(name).is_some_and(|value| pattern.matches(value)),
     }

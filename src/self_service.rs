@@ -28,7 +28,8 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest, path: &str) {
 }
 
 async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Result<Value, Refusal> {
-    let key = authenticate(world, request, false).await?;
+    // What the object is asked anyway is asked of it whole; a revoked key learns nothing here.
+    let key = authenticate(world, request, path == "/v1/key" || path.starts_with("/v1/requests/")).await?;
     if path == "/v1/key" {
         return describe(world, &key).await;
     }
@@ -106,6 +107,7 @@ async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, R
     if let Ok(rows) = &drained
         && !rows.is_empty()
     {
+        let rows: Vec<Value> = rows.iter().cloned().map(without_operators_text).collect();
         return Ok(json!({"object": "request", "id": id, "state": "settled", "rows": rows}));
     }
     // Not in D1 yet, or D1 is away: the object knows.
@@ -113,11 +115,17 @@ async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, R
         world.ledger(&key.customer, &Command::Find { ticket: id.0.clone() }).await.map_err(unavailable)?;
     match reply {
         Reply::Found { state, rows } if rows.iter().all(|row| row.key_id == key.id.0) => {
-            let rows: Vec<Value> = rows.iter().map(as_in_d1).collect();
+            let rows: Vec<Value> = rows.iter().map(as_in_d1).map(without_operators_text).collect();
             Ok(json!({"object": "request", "id": id, "state": state, "rows": rows}))
         }
         _ => Err(drained.map_or_else(|fault| Refusal::unavailable(fault.0), |_| missing())),
     }
+}
+
+/// `error` is what a provider told the operator: account names, limits, names of secrets.
+fn without_operators_text(mut row: Value) -> Value {
+    row.as_object_mut().map(|members| members.remove("error"));
+    row
 }
 
 /// A row that is still in the object, in the shape it will have in D1: zeros and nulls present, truth as 0 and 1.

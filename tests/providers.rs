@@ -243,9 +243,19 @@ fn every_request_is_read() {
         let cap = value["max_completion_tokens"].as_u64().max(value["max_tokens"].as_u64());
         same!(request.output_cap, cap, "cap");
         same!(
-            request.web_search,
-            value.get("web_search_options").is_some_and(|v| !v.is_null()),
-            "web search"
+            request.unmetered.is_some(),
+            [
+                "web_search_options",
+                "search_parameters",
+                "plugins",
+                "models",
+                "route",
+                "extra_body",
+                "best_of"
+            ]
+            .iter()
+            .any(|name| value.get(*name).is_some_and(|v| !v.is_null())),
+            "unmetered"
         );
         // What is not text costs what its bytes do not tell.
         let refers = ["\"image_url\"", "\"input_audio\"", "\"file\"", "\"document_url\""]

@@ -56,6 +56,12 @@ pub fn tokens(
 
 /// Input tokens as far as they can be told without the provider: four bytes each.
 #[must_use]
-pub const fn estimated_input(request: &ChatRequest) -> u64 {
-    (request.message_bytes as u64).div_ceil(4)
+pub fn estimated_input(request: &ChatRequest, price: Option<&Price>) -> u64 {
+    let by_bytes = (request.message_bytes as u64).div_ceil(4);
+    // What is referred to can be anything up to the context, and somebody has to pay for it.
+    if request.opaque_input {
+        price.and_then(|price| price.context_tokens).unwrap_or(CONTEXT_FALLBACK).max(by_bytes)
+    } else {
+        by_bytes
+    }
 }

@@ -235,6 +235,13 @@ impl Ledger {
         let node = self.nodes.get(key.as_str()).filter(|node| node.spec.level == Level::Key)?;
         let team = node.spec.team.as_ref().map(|team| team.0.clone());
         let customer = self.customer.clone()?;
+        // A team that is not here cannot be checked, so its keys cannot be admitted.
+        if team
+            .as_ref()
+            .is_some_and(|team| self.nodes.get(team).is_none_or(|node| node.spec.level != Level::Team))
+        {
+            return None;
+        }
         Some([Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect())
     }
 

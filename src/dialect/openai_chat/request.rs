@@ -15,6 +15,9 @@ use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
 /// The most a request's `n` may ask for (OpenAI's own bound).
 const CHOICES_MAX: u64 = 128;
 
+/// The most a request may ask for as output, in tokens.
+const OUTPUT_CAP_MAX: u64 = 10_000_000;
+
 /// The most a request's `metadata` may hold.
 const METADATA_BYTES_MAX: usize = 4_096;
 
@@ -44,8 +47,8 @@ pub struct ChatRequest {
     pub message_bytes: usize,
     /// Bytes of `prediction`: what of it is rejected is billed as output, beside the cap.
     pub prediction_bytes: usize,
-    /// Server-side search, which costs extra per call.
-    pub web_search: bool,
+    /// A member that makes the provider do what is billed beside tokens, or choose another model.
+    pub unmetered: Option<&'static str>,
     spans: Spans,
 }
 
@@ -86,6 +89,17 @@ impl ChatRequest {
         })?;
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
         let Members(members) = members;
+        // Readers that match names without regard to case would see another request than this one.
+        if let Some((name, _)) = members.iter().find(|(name, _)| {
+            let folded: String = name.replace('\u{17F}', "s").replace('\u{212A}', "k").to_ascii_lowercase();
+            folded != *name && DECIDING.contains(&folded.as_str())
+        }) {
+            return Err(Refusal::bad_param(
+                "unknown_parameter",
+                name,
+                format!("Unknown parameter: '{name}'. Names are in lower case."),
+            ));
+        }
         let find = |name: &str| {
             members
                 .iter()
@@ -132,6 +146,16 @@ impl ChatRequest {
             })?;
         let max_tokens = count("max_tokens")?;
         let max_completion_tokens = count("max_completion_tokens")?;
+        for (name, cap) in [("max_tokens", max_tokens), ("max_completion_tokens", max_completion_tokens)] {
+            // Some servers read 0 as no limit; and no model answers with more than this.
+            if cap.is_some_and(|cap| cap == 0 || cap > OUTPUT_CAP_MAX) {
+                return Err(Refusal::bad_param(
+                    "invalid_value",
+                    name,
+                    format!("{name} must be 1 to {OUTPUT_CAP_MAX}."),
+                ));
+            }
+        }
         let choices = count("n")?.unwrap_or(1);
         if choices == 0 || choices > CHOICES_MAX {
             return Err(Refusal::bad_param("invalid_value", "n", format!("n must be 1 to {CHOICES_MAX}.")));
@@ -166,7 +190,7 @@ impl ChatRequest {
             hidden_input: ["tools", "functions", "response_format"].iter().any(|name| find(name).is_some()),
             message_bytes: messages_value.get().len(),
             prediction_bytes: find("prediction").map_or(0, |value| value.get().len()),
-            web_search: find("web_search_options").is_some(),
+            unmetered: UNMETERED.iter().copied().find(|name| find(name).is_some()),
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
                 model: span(model_value),
@@ -261,11 +285,45 @@ fn not_json(text: &str, error: &serde_json::Error) -> Refusal {
     )
 }
 
+/// The most bytes one of the small members may have; `messages` may have all the body has. Checked before reading: a small
+/// text can become a large tree.
+const MEMBER_BYTES_MAX: usize = 32_768;
+
 fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &str, expected: &str) -> Result<T, Refusal> {
+    if name != "messages" && value.get().len() > MEMBER_BYTES_MAX {
+        return Err(Refusal::bad_param(
+            "invalid_value",
+            name,
+            format!("'{name}' must be at most {MEMBER_BYTES_MAX} bytes long."),
+        ));
+    }
     serde_json::from_str(value.get()).map_err(|_| {
         Refusal::bad_param("invalid_type", name, format!("Invalid type for '{name}': expected {expected}."))
     })
 }
+
+/// Members that decide what a request costs.
+const DECIDING: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+    "service_tier",
+    "metadata",
+    "prediction",
+    "audio",
+    "modalities",
+    "tools",
+    "web_search_options",
+];
+
+/// Members that make a provider do what is billed beside tokens, or ask another model than the one that is held.
+const UNMETERED: &[&str] =
+    &["web_search_options", "search_parameters", "plugins", "models", "route", "extra_body", "best_of"];
 
 const TWICE: &str = "given twice: '";
 
@@ -360,12 +418,16 @@ struct MessageShape<'a> {
     role: Cow<'a, str>,
     #[serde(default, borrow)]
     content: Option<Content<'a>>,
+    /// An earlier answer of the model, by id.
+    #[serde(default, borrow)]
+    audio: Option<&'a RawValue>,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Object(shape) = Object::<MessageShape<'_>>::deserialize(deserializer)?;
-        let opaque = shape.content.is_some_and(|Content { opaque, .. }| opaque);
+        let audio = shape.audio.is_some_and(|audio| audio.get() != "null");
+        let opaque = audio || shape.content.is_some_and(|Content { opaque, .. }| opaque);
         Ok(Self { opaque, _borrow: std::marker::PhantomData })
     }
 }
@@ -408,140 +470,4 @@ impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const PLAIN: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}"#;
-
-    fn refused(body: &str) -> Refusal {
-        ChatRequest::decode(body.as_bytes()).unwrap_err()
-    }
-
-    #[test]
-    fn a_plain_request_goes_as_it_came() {
-        let request = ChatRequest::decode(PLAIN.as_bytes()).unwrap();
-        assert_eq!(request.model, "gpt-4o-mini");
-        assert_eq!(
-            request.edited(PLAIN.as_bytes(), &Edits { model: Some("gpt-4o-mini"), ..Edits::default() }),
-            None
-        );
-    }
-
-    #[test]
-    fn only_what_policy_changes_is_changed() {
-        let body = r#" {"x": 1.0e2, "mod\u0065l" : "fast","messages":[{"role":"user","content":"é"}],"stream":true} "#;
-        let request = ChatRequest::decode(body.as_bytes()).unwrap();
-        let edits = Edits {
-            model: Some("gpt\"4"),
-            ask_usage: true,
-            cap: Some(("max_tokens", 7)),
-            tier: Some("default"),
-        };
-        let edited = String::from_utf8(request.edited(body.as_bytes(), &edits).unwrap()).unwrap();
-        assert_eq!(
-            edited,
-            r#" {"stream_options":{"include_usage":true},"max_tokens":7,"service_tier":"default","x": 1.0e2, "mod\u0065l" : "gpt\"4","messages":[{"role":"user","content":"é"}],"stream":true} "#
-        );
-    }
-
-    #[test]
-    fn stream_options_keep_what_else_they_say() {
-        for (old, new) in [
-            (r#"{"include_obfuscation":false}"#, r#"{"include_obfuscation":false,"include_usage":true}"#),
-            ("null", r#"{"include_usage":true}"#),
-            (r#"{"include_usage":false}"#, r#"{"include_usage":true}"#),
-        ] {
-            let body = format!(
-                r#"{{"model":"m","messages":[{{"role":"user"}}],"stream":true,"stream_options":{old}}}"#
-            );
-            let request = ChatRequest::decode(body.as_bytes()).unwrap();
-            let edited =
-                request.edited(body.as_bytes(), &Edits { ask_usage: true, ..Edits::default() }).unwrap();
-            assert_eq!(String::from_utf8(edited).unwrap(), body.replace(old, new));
-        }
-    }
-
-    #[test]
-    fn errors_name_the_member_and_what_was_expected() {
-        for (body, code, param) in [
-            ("", "invalid_json", None),
-            ("[]", "invalid_json", None),
-            ("{\"model\":", "invalid_json", None),
-            ("{}", "missing_required_parameter", Some("model")),
-            (r#"{"model":1}"#, "invalid_type", Some("model")),
-            (r#"{"model":""}"#, "invalid_value", Some("model")),
-            (r#"{"model":"m","messages":"hi"}"#, "invalid_type", Some("messages")),
-            (r#"{"model":"m","messages":[]}"#, "invalid_value", Some("messages")),
-            (r#"{"model":"m","messages":[{"content":"x"}]}"#, "invalid_type", Some("messages")),
-            (r#"{"model":"m","messages":[{"role":"user"}],"stream":"yes"}"#, "invalid_type", Some("stream")),
-            (
-                r#"{"model":"m","messages":[{"role":"user"}],"max_tokens":-1}"#,
-                "invalid_type",
-                Some("max_tokens"),
-            ),
-            (r#"{"model":"m","messages":[{"role":"user"}],"n":0}"#, "invalid_value", Some("n")),
-            (r#"{"model":"m","messages":[["user","hi"]]}"#, "invalid_type", Some("messages")),
-            (
-                r#"{"model":"m","messages":[{"role":"user"}],"stream_options":[]}"#,
-                "invalid_type",
-                Some("stream_options"),
-            ),
-            (r#"{"model":"cheap","model":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
-            (r#"{"model":"cheap","mod\u0065l":"dear","messages":[]}"#, "duplicate_parameter", Some("model")),
-        ] {
-            let refusal = refused(body);
-            assert_eq!(
-                (refusal.status, refusal.code, refusal.param.as_deref()),
-                (400, code, param),
-                "{body}"
-            );
-        }
-    }
-
-    #[test]
-    fn metadata_is_kept_with_every_row_and_so_is_small() {
-        let long = "x".repeat(5_000);
-        let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"metadata":{{"a":"{long}"}}}}"#);
-        let refusal = refused(&body);
-        assert_eq!((refusal.status, refusal.param.as_deref()), (400, Some("metadata")));
-    }
-
-    #[test]
-    fn what_is_referred_to_is_opaque() {
-        let with = |content: &str| {
-            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);
-            ChatRequest::decode(body.as_bytes()).unwrap().opaque_input
-        };
-        assert!(!with(r#"[{"type":"text","text":"x"}]"#));
-        assert!(with(
-            r#"[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://x/y.png"}}]"#
-        ));
-        assert!(with(r#"[{"type":"file","file":{"file_id":"f"}}]"#));
-    }
-
-    proptest! {
-        #[test]
-        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = ChatRequest::decode(&body);
-        }
-
-        #[test]
-        fn an_edited_body_is_the_same_request_with_the_new_model(
-            model in ".{1,20}", cap in 1u64..100_000, before in any::<bool>()
-        ) {
-            let stream = r#""stream":true"#;
-            let messages = r#""messages":[{"role":"user","content":"x"}]"#;
-            let body = if before { format!("{{{stream},\"model\":\"m\",{messages}}}") }
-                       else { format!("{{\n {messages} ,\"model\" : \"m\",{stream}}}") };
-            let request = ChatRequest::decode(body.as_bytes()).unwrap();
-            let edits = Edits { model: Some(&model), ask_usage: true, cap: Some(("max_completion_tokens", cap)), tier: None };
-            let edited = request.edited(body.as_bytes(), &edits).unwrap();
-            let again = ChatRequest::decode(&edited).unwrap();
-            prop_assert_eq!(&again.model, &model);
-            prop_assert_eq!(again.output_cap, Some(cap));
-            prop_assert!(again.include_usage && again.stream);
-            prop_assert_eq!(again.message_bytes, request.message_bytes);
-        }
-    }
-}
+mod tests;
