@@ -9,6 +9,8 @@
 //! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
 //! what is in `entry` over the base and arrives at the live state.
 
+mod outbox;
+
 use super::{
     node::{Counters, Node, bare},
     wire::{
@@ -29,11 +31,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Settled rows wait this long for company before they are drained.
 pub const DRAIN_DELAY_MS: i64 = 1_000;
-/// Requests drained to D1 at once. A row is about a kilobyte, a bound value at most two megabytes.
-const BATCH: u32 = 200;
-/// First pause after a failed drain; doubles up to [`DRAIN_BACKOFF_MAX_MS`].
-const DRAIN_BACKOFF_MS: i64 = 2_000;
-const DRAIN_BACKOFF_MAX_MS: i64 = 120_000;
 
 /// A row to write. Bodies are JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -479,59 +476,6 @@ impl Ledger {
         self.alarm_at = None;
         let alarm = self.plan_alarm().map(|at| at.max(now.plus_ms(1)));
         Effect { reply: Reply::Settled, writes: Vec::new(), alarm }
-    }
-
-    /// How many requests to drain at once: half as many after each failure, down to one, so that a batch that is too large
-    /// for D1 does not stay too large.
-    #[must_use]
-    pub fn batch_size(&self) -> u32 {
-        (BATCH >> self.drain_failures.min(31)).max(1)
-    }
-
-    /// Whether it is time to drain.
-    #[must_use]
-    pub fn drain_due(&self, now: Timestamp) -> bool {
-        self.outbox > 0 && self.drain_at.is_none_or(|at| at <= now)
-    }
-
-    /// D1 has these entries: they leave the outbox and enter the base counters, in one transaction.
-    pub fn drained(&mut self, now: Timestamp, entries: &[(u64, String)], more: bool) -> Effect {
-        let mut writes = Vec::new();
-        let mut touched = BTreeSet::new();
-        for (_, text) in entries {
-            if let Ok(entry) = read::<Entry>(text) {
-                for id in &entry.chain {
-                    let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
-                    node.base.charge(&entry);
-                    touched.insert(id.clone());
-                }
-            }
-            self.outbox = self.outbox.saturating_sub(1);
-        }
-        writes.push(Write::DropEntries { numbers: entries.iter().map(|(number, _)| *number).collect() });
-        for id in touched {
-            if let Some(node) = self.nodes.get(&id) {
-                let Ok(body) = serde_json::to_string(&node.base) else { continue };
-                writes.push(Write::Base { id, body });
-            }
-        }
-        self.drain_failures = 0;
-        self.drain_error = None;
-        self.drain_at = if more || self.outbox > 0 { Some(now) } else { None };
-        if self.outbox == 0 {
-            self.outbox_oldest = None;
-        }
-        Effect { reply: Reply::Settled, writes, alarm: None }
-    }
-
-    /// D1 did not take them: try again later.
-    pub fn drain_failed(&mut self, now: Timestamp, error: &str) -> Effect {
-        let pause =
-            DRAIN_BACKOFF_MS.saturating_mul(1 << self.drain_failures.min(10)).min(DRAIN_BACKOFF_MAX_MS);
-        self.drain_failures = self.drain_failures.saturating_add(1);
-        self.drain_error = Some(error.chars().take(300).collect());
-        self.drain_at = Some(now.plus_ms(pause));
-        Effect::only(Reply::Settled)
     }
 
     /// The alarm to set, if the one that is set would come too late.
