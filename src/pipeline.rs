@@ -3,10 +3,12 @@
 use crate::{
     admit::{
         bound::{self, TokenBound},
+        limit::{Amounts, Unit},
+        wallet::{Asked, Extension as Covering},
         wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
     },
     authenticate::{self, authenticate},
-    config::policy::Policy,
+    config::policy::{Pattern, Policy},
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
@@ -23,6 +25,10 @@ use std::{cell::RefCell, rc::Rc};
 pub const BODY_BYTES_MAX: usize = 20 << 20;
 /// A hold outlives the last moment its request can end by this, so that a settlement under way still finds it.
 const HOLD_GRACE_MS: i64 = 60_000;
+/// How often, and after which pause, a request is put again that would fit once isolates have given back what they do not
+/// need.
+const RECALL_TRIES: u32 = 4;
+const RECALL_WAIT_MS: u64 = 200;
 
 /// Serves one chat completion.
 ///
@@ -52,7 +58,17 @@ pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
     if let Some(seconds) = refusal.retry_after_s() {
         headers.push(("retry-after", seconds.to_string()));
     }
+    headers.extend(refusal.headers.iter().cloned());
     world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+}
+
+/// Tells the ledger what a request came to: through the lease it was admitted from, or by name.
+fn settle<W: World>(world: &W, key: &KeyRecord, settlement: Settlement) {
+    let now = world.now();
+    if let Some(settlement) = world.wallet(|wallet| wallet.settle(now, settlement)) {
+        world.settle(&key.customer, &Command::Settle(settlement));
+    }
+    world.keep_wallet();
 }
 
 async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) -> Result<(), Refusal> {
@@ -84,11 +100,15 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
-            let release = Command::Settle(Settlement::of(case.ticket, &[]));
-            if let Err(fault) = world.ledger(&key.customer, &release).await {
-                // The client will be told that nothing was charged: it is tried again in the background.
-                world.settle(&key.customer, &release);
-                return Err(Refusal::unavailable(fault.0));
+            let release = Settlement::of(case.ticket, &[]);
+            let now = world.now();
+            if let Some(release) = world.wallet(|wallet| wallet.settle(now, release)) {
+                let release = Command::Settle(release);
+                if let Err(fault) = world.ledger(&key.customer, &release).await {
+                    // The client will be told that nothing was charged: it is tried again in the background.
+                    world.settle(&key.customer, &release);
+                    return Err(Refusal::unavailable(fault.0));
+                }
             }
             key = authenticate(world, request, true).await?;
             continue;
@@ -174,39 +194,138 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Holds the bound, and what earlier attempts already cost and used on top.
+    /// What it can take, with what earlier attempts took.
+    fn amounts(&self, spent: NanoUsd, used: u64) -> Amounts {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Amounts {
+            money: self.bound.unwrap_or_default().plus(spent),
+            requests: 1,
+            input: signed(self.tokens.input.saturating_add(used)),
+            output: signed(self.tokens.output),
+        }
+    }
+
+    /// The end user it is for.
+    fn user(&self) -> Option<&str> {
+        self.chat.user.as_deref().or_else(|| self.plan.metadata.get("user").map(String::as_str))
+    }
+
+    /// Every model it can reach, as requested and as targeted.
+    fn models(&self) -> Vec<String> {
+        let targets = self.plan.stops.iter().map(|stop| stop.target.model.clone());
+        let mut models: Vec<String> = std::iter::once(self.chat.model.clone()).chain(targets).collect();
+        models.dedup();
+        models
+    }
+
+    /// Requests that agree in this have the same limits above them.
+    fn kind(&self, models: &[String]) -> String {
+        let limit = self.plan.route.rate_limit;
+        let (rpm, tpm) = limit.map_or((None, None), |limit| (limit.rpm, limit.tpm));
+        let priced = self.bound.is_some();
+        let mut kind = format!("{}\n{}\n{rpm:?}{tpm:?}{priced}", self.key.id, self.plan.route.name);
+        for model in models {
+            kind.push('\n');
+            kind.push_str(model);
+        }
+        kind
+    }
+
+    /// Holds the bound, and what earlier attempts already cost and used on top: from a lease, or in the object.
     async fn hold<W: World>(&self, world: &W, spent: NanoUsd, used: u64) -> Result<Standing, Refusal> {
+        let extends = spent > NanoUsd::ZERO;
         let grace_ms = world
             .variable("EDGEHOLD_HOLD_GRACE_MS")
             .and_then(|text| text.parse::<i64>().ok())
             .unwrap_or(HOLD_GRACE_MS);
+        let now = world.now();
+        let ttl_ms = self.deadline.since_ms(now).max(0).saturating_add(grace_ms);
+        let models = self.models();
+        let kind = self.kind(&models);
+        let amounts = self.amounts(spent, used);
+        let asked = Asked {
+            customer: &self.key.customer,
+            key: &self.key.id,
+            kind: &kind,
+            user: self.user().is_some(),
+            amounts,
+        };
+        let mut from_lease = None;
+        let mut lease = None;
+        if extends {
+            match world.wallet(|wallet| wallet.extend(&self.ticket, amounts)) {
+                Covering::Covered => return Ok(Standing::default()),
+                Covering::Ask(taken) => from_lease = taken,
+            }
+        } else {
+            let unsettled = || self.account().unsettled();
+            let admitted = world.wallet(|wallet| wallet.admit(now, &asked, &self.ticket, ttl_ms, unsettled));
+            if let Some(standing) = admitted {
+                world.keep_wallet();
+                return Ok(standing);
+            }
+            lease = world.wallet(|wallet| wallet.wish(now, &asked, || lease_id(world.random())));
+        }
         let limit = self.plan.route.rate_limit;
         let command = Command::Hold(Hold {
             ticket: self.ticket.clone(),
             key: self.key.id.clone(),
             bound: self.bound.map(|bound| bound.plus(spent)),
-            tokens: self.tokens.input.saturating_add(self.tokens.output).saturating_add(used),
-            extends: spent > NanoUsd::ZERO,
-            ttl_ms: self.deadline.since_ms(world.now()).max(0).saturating_add(grace_ms),
+            tokens: amounts.of(Unit::Tokens).unsigned_abs(),
+            input: amounts.input.unsigned_abs(),
+            extends,
+            ttl_ms,
             route: limit.map(|limit| RouteLimit {
                 name: self.plan.route.name.clone(),
                 rpm: limit.rpm,
                 tpm: limit.tpm,
             }),
+            user: self.user().map(str::to_owned),
+            models,
+            explain: true,
+            lease,
+            from_lease,
             unsettled: self.account().unsettled(),
         });
-        match world.ledger(&self.key.customer, &command).await {
-            Ok(Reply::Held(standing)) => Ok(standing),
-            Ok(Reply::Refused(denial)) => Err(self.denied(&denial)),
-            Ok(other) => Err(Refusal::unavailable(format!("the object answered a hold with {other:?}"))),
-            Err(fault) => {
-                // The hold may have been taken and only its answer lost. A new one is given back, since the client is
-                // told that nothing was charged; an extended one is settled with its request.
-                if spent == NanoUsd::ZERO {
-                    let release = Settlement::of(self.ticket.clone(), &[]);
-                    world.settle(&self.key.customer, &Command::Settle(release));
+        let mut tries = 1;
+        loop {
+            let sent_at = world.now();
+            match world.ledger(&self.key.customer, &command).await {
+                Ok(Reply::Held(standing)) => {
+                    let now = world.now();
+                    world.wallet(|wallet| wallet.granted(now, sent_at, &asked, &standing));
+                    world.keep_wallet();
+                    return Ok(standing);
                 }
-                Err(Refusal::unavailable(fault.0))
+                Ok(Reply::Refused(denial) | Reply::Denied(denial, _))
+                    if denial.recalled() && tries < RECALL_TRIES =>
+                {
+                    tries += 1;
+                    world.sleep(RECALL_WAIT_MS).await;
+                }
+                Ok(Reply::Refused(denial)) => return Err(self.denied(&denial)),
+                Ok(Reply::Denied(denial, standing)) => {
+                    let mut refusal = self.denied(&denial);
+                    refusal.headers = limit_headers(&standing);
+                    return Err(refusal);
+                }
+                Ok(other) => {
+                    return Err(Refusal::unavailable(format!("the object answered a hold with {other:?}")));
+                }
+                Err(fault) => {
+                    // The hold may have been taken and only its answer lost. A new one is given back, since the client is
+                    // told that nothing was charged; an extended one is settled with its request.
+                    if !extends {
+                        let release = Settlement::of(self.ticket.clone(), &[]);
+                        world.settle(&self.key.customer, &Command::Settle(release));
+                        if let Command::Hold(Hold { lease: Some(ask), .. }) = &command {
+                            let now = world.now();
+                            world.wallet(|wallet| wallet.unanswered(now, &asked, &ask.id));
+                            world.keep_wallet();
+                        }
+                    }
+                    return Err(Refusal::unavailable(fault.0));
+                }
             }
         }
     }
@@ -226,28 +345,48 @@ impl<'a> Case<'a> {
                     level.word()
                 ),
             ),
-            Denial::Rate { level, unit, limit, retry_after_ms } => {
-                let message = match retry_after_ms {
-                    Some(ms) => format!(
-                        "Rate limit of this {}: {limit} {} per minute. Try again in {} s.",
-                        level.word(),
-                        unit.word(),
-                        (ms + 999) / 1_000
+            Denial::Rate { level, unit, limit, retry_after_ms, window, models, recalled } => {
+                let whose = level.word();
+                let which = of_models(models.as_ref());
+                let (unit_word, window_word) = (unit.word(), window.word());
+                let retry_after_ms = retry_after_ms.or_else(|| recalled.then_some(1_000));
+                let (code, message) = match (unit, retry_after_ms) {
+                    (Unit::Concurrent, _) => (
+                        "concurrency_limit_exceeded",
+                        format!(
+                            "This {whose} may have {limit} requests{which} under way at a time. Try again when one has ended."
+                        ),
                     ),
-                    None => format!(
-                        "This request may use up to {} tokens; the limit of this {} is {limit} per minute. Lower max_tokens.",
-                        self.tokens.input.saturating_add(self.tokens.output),
-                        level.word()
+                    (_, Some(ms)) => (
+                        "rate_limit_exceeded",
+                        format!(
+                            "Rate limit of this {whose}: {limit} {unit_word}{which} per {window_word}. Try again in {} s.",
+                            (ms + 999) / 1_000
+                        ),
+                    ),
+                    (Unit::Requests, None) => (
+                        "rate_limit_exceeded",
+                        format!("This {whose} may make {limit} requests{which} in all, and has made them."),
+                    ),
+                    (_, None) => (
+                        "rate_limit_exceeded",
+                        format!(
+                            "This request may use up to {} tokens; the limit of this {whose} is {limit} {unit_word}{which} per {window_word}. Lower max_tokens.",
+                            self.tokens.input.saturating_add(self.tokens.output)
+                        ),
                     ),
                 };
-                let mut refusal = Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message).with(
+                let mut refusal = Refusal::new(429, "rate_limit_error", code, message).with(
                     "limit",
-                    json!({"level": level.word(), "kind": unit.word(), "window": "minute", "limit": limit}),
+                    json!({"level": whose, "kind": unit_word, "window": window_word, "limit": limit, "models": models}),
                 );
-                refusal.retry_after_ms = *retry_after_ms;
+                refusal.retry_after_ms = match unit {
+                    Unit::Concurrent => Some(1_000),
+                    _ => retry_after_ms,
+                };
                 refusal
             }
-            Denial::Budget { level, window, limit, taken, resets_at, least } => {
+            Denial::Budget { level, window, limit, taken, resets_at, least, models, recalled: _ } => {
                 let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
                 // What would fit must fit at every level, not only at the one that refused.
                 let affordable = self.affordable_output(remaining.min(*least)).filter(|tokens| *tokens > 0);
@@ -261,8 +400,9 @@ impl<'a> Case<'a> {
                     "insufficient_quota",
                     "insufficient_budget",
                     format!(
-                        "The {} budget of this {} has ${remaining} left; this request can cost up to ${needed}.{hint}",
+                        "The {} budget{} of this {} has ${remaining} left; this request can cost up to ${needed}.{hint}",
                         window.word(),
+                        of_models(models.as_ref()),
                         level.word()
                     ),
                 )
@@ -270,7 +410,7 @@ impl<'a> Case<'a> {
                     "limit",
                     json!({"level": level.word(), "kind": "budget", "window": window.word(),
                            "limit_nanousd": limit, "taken_nanousd": taken, "remaining_nanousd": remaining,
-                           "needed_nanousd": needed,
+                           "needed_nanousd": needed, "models": models,
                            "resets_at": resets_at.map(Timestamp::to_rfc3339)}),
                 );
                 if let Some(tokens) = affordable {
@@ -308,22 +448,40 @@ impl<'a> Case<'a> {
         headers.push(("x-edgehold-attempts", attempts.len().to_string()));
         headers.push(("x-edgehold-cache", "off".to_owned()));
         let Some(standing) = standing else { return headers };
-        if let Some(remaining) = standing.budget_remaining {
-            headers.push(("x-edgehold-budget-remaining-usd", remaining.to_string()));
+        if standing.budget_remaining.is_some() {
             headers.push(("x-edgehold-budget-held-usd", self.bound.unwrap_or_default().to_string()));
         }
-        if let Some(rate) = standing.requests {
-            headers.push(("x-ratelimit-limit-requests", rate.limit.to_string()));
-            headers.push(("x-ratelimit-remaining-requests", rate.remaining.to_string()));
-            headers.push(("x-ratelimit-reset-requests", format!("{}ms", rate.reset_ms)));
-        }
-        if let Some(rate) = standing.tokens {
-            headers.push(("x-ratelimit-limit-tokens", rate.limit.to_string()));
-            headers.push(("x-ratelimit-remaining-tokens", rate.remaining.to_string()));
-            headers.push(("x-ratelimit-reset-tokens", format!("{}ms", rate.reset_ms)));
-        }
+        headers.extend(limit_headers(standing));
         headers
     }
+}
+
+/// Where a caller stands, as headers.
+fn limit_headers(standing: &Standing) -> Headers {
+    let mut headers: Headers = Vec::with_capacity(7);
+    if let Some(remaining) = standing.budget_remaining {
+        headers.push(("x-edgehold-budget-remaining-usd", remaining.to_string()));
+    }
+    if let Some(rate) = standing.requests {
+        headers.push(("x-ratelimit-limit-requests", rate.limit.to_string()));
+        headers.push(("x-ratelimit-remaining-requests", rate.remaining.to_string()));
+        headers.push(("x-ratelimit-reset-requests", format!("{}ms", rate.reset_ms)));
+    }
+    if let Some(rate) = standing.tokens {
+        headers.push(("x-ratelimit-limit-tokens", rate.limit.to_string()));
+        headers.push(("x-ratelimit-remaining-tokens", rate.remaining.to_string()));
+        headers.push(("x-ratelimit-reset-tokens", format!("{}ms", rate.reset_ms)));
+    }
+    headers
+}
+
+fn of_models(models: Option<&Pattern>) -> String {
+    models.map_or_else(String::new, |models| format!(" for {}", models.0.join(", ")))
+}
+
+/// A lease's id, told from a request's at a glance.
+fn lease_id(random: [u8; 16]) -> String {
+    random.iter().fold("lea_".to_owned(), |id, byte| id + &format!("{byte:02x}"))
 }
 
 /// The tier the bound is computed for. `auto` lets the project decide, which may mean the dearest.
@@ -393,8 +551,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         }
     }
     if standing.is_some() {
-        let settlement = case.account().settlement(&case.ticket, &attempts);
-        world.settle(&case.key.customer, &Command::Settle(settlement));
+        settle(world, case.key, case.account().settlement(&case.ticket, &attempts));
     }
 }
 

@@ -4,7 +4,10 @@
 //! implements it over the runtime; tests implement it over plain memory, with failures.
 
 use crate::{
-    admit::wire::{Command, KeyRecord, Reply},
+    admit::{
+        wallet::Wallet,
+        wire::{Command, KeyRecord, Reply},
+    },
     config::policy::Policy,
     dialect::openai_chat::stream::Filter,
     model::{
@@ -198,6 +201,10 @@ pub trait World {
         digest: &KeyDigest,
         fresh: bool,
     ) -> Result<Option<Rc<KeyRecord>>, Fault>;
+    /// What this isolate has leased. Not to be entered again from within.
+    fn wallet<T>(&self, run: impl FnOnce(&mut Wallet) -> T) -> T;
+    /// Sees to it that somebody looks after the wallet: sends what it has to report, and hears the answers.
+    fn keep_wallet(&self);
     /// Asks the customer's object and waits for its answer.
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault>;
     /// Tells the customer's object, after the answer, with retries.

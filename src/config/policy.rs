@@ -87,7 +87,7 @@ pub enum Condition {
 }
 
 /// Alternatives, each of which may hold `*` for any run of characters. Case-sensitive.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pattern(pub Vec<String>);
 

@@ -165,6 +165,29 @@ export function header(id, name) {
   return requests.get(id).headers.get(name) ?? undefined;
 }
 
+/** Formatters by zone: making one costs a hundred times as much as using it. */
+const zoneFormats = new Map();
+
+/** Minutes a time zone is ahead of UTC at a moment; NaN if there is no such zone. */
+export function zone_offset(zone, at) {
+  let format = zoneFormats.get(zone);
+  if (format === undefined) {
+    try {
+      format = new Intl.DateTimeFormat("en-US", {
+        timeZone: zone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric",
+      });
+    } catch {
+      format = null;
+    }
+    if (zoneFormats.size > 1_000) zoneFormats.clear();
+    zoneFormats.set(zone, format);
+  }
+  if (format === null) return NaN;
+  const part = Object.fromEntries(format.formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+  const local = Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second);
+  return Math.round((local - at) / 60_000);
+}
+
 export function log(text) {
   console.warn(text);
 }
@@ -229,6 +252,50 @@ async function tell(env, name) {
   } catch (error) {
     console.error(`edgehold: ${commands.length} settlements did not arrive; their holds will expire into rows:`, String(error?.message ?? error));
   }
+}
+
+/** Who looks after the wallet: one background task of some request at a time. */
+let keeper = null;
+/** The runtime lets a background task go on for thirty seconds after its request. */
+const KEEPER_MS = 15_000;
+
+/** Sends what the wallet has to report, and tells it the answers, until nothing is left. */
+export function keep_wallet(id) {
+  const { env, ctx } = requests.get(id);
+  ctx.waitUntil(keepWallet(env, (keeper = {})));
+}
+
+async function keepWallet(env, mine) {
+  const born = epoch;
+  const began = Date.now();
+  const tick = core.tick_ms();
+  const calls = new Set();
+  let relieved = false;
+  const alive = () => keeper === mine && born === epoch && !broken;
+  for (;;) {
+    await scheduler.wait(tick);
+    if (!alive()) break;
+    const lines = enter(() => core.reports(Date.now()));
+    if (lines === undefined || lines === "-") break;
+    for (const line of lines === "" ? [] : lines.split("\n")) {
+      const [name, lease, command] = line.split("\t");
+      // The wallet makes a report again by itself; a settlement by name is made again here.
+      const call = callObject(lease === "" ? 8 : 1, () => stub(env, name).apply(command)).then(
+        (reply) => reply,
+        (error) => void console.warn("edgehold: a report did not arrive:", String(error?.message ?? error)),
+      ).then((reply) => {
+        calls.delete(call);
+        if (lease !== "" && born === epoch && !broken) enter(() => core.reported(Date.now(), lease, reply));
+      });
+      calls.add(call);
+    }
+    if (!relieved && Date.now() - began > KEEPER_MS) {
+      relieved = true;
+      enter(() => core.relieve_keeper());
+    }
+  }
+  if (keeper === mine) keeper = null;
+  await Promise.all(calls);
 }
 
 export function send(id, op, url, headerText, secretText, played, body, timeoutMs, stream, untouched) {

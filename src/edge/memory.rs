@@ -1,7 +1,7 @@
 //! What an isolate remembers between requests: plain data only, never a stream, a stub or a future.
 
 use crate::{
-    admit::wire::KeyRecord,
+    admit::{wallet::Wallet, wire::KeyRecord},
     config::policy::Policy,
     dialect::openai_chat::stream::Filter,
     model::{id::KeyDigest, time::Timestamp},
@@ -30,11 +30,20 @@ struct Memory {
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
+    static WALLET: RefCell<Wallet> = RefCell::default();
 }
 
 pub(super) fn set_variables(json: &str) {
     let variables = serde_json::from_str(json).unwrap_or_default();
     MEMORY.with_borrow_mut(|memory| memory.variables = variables);
+    if variable("EDGEHOLD_LEASES").is_some_and(|value| value == "off") {
+        wallet(Wallet::turn_off);
+    }
+}
+
+/// What this isolate has leased.
+pub(super) fn wallet<T>(run: impl FnOnce(&mut Wallet) -> T) -> T {
+    WALLET.with_borrow_mut(run)
 }
 
 pub(super) fn variable(name: &str) -> Option<String> {

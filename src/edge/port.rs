@@ -6,12 +6,16 @@ use wasm_bindgen::prelude::wasm_bindgen;
 extern "C" {
     /// A header of the client's request.
     pub(super) fn header(id: u32, name: &str) -> Option<String>;
+    /// Minutes a time zone is ahead of UTC at a moment; NaN if there is no such zone.
+    pub(super) fn zone_offset(zone: &str, at: f64) -> f64;
     /// A line in the log.
     pub(super) fn log(text: &str);
     /// Asks an object.
     pub(super) fn object_call(id: u32, op: u32, name: &str, command: &str);
     /// Tells an object, in the background.
     pub(super) fn object_tell(id: u32, name: &str, command: &str);
+    /// Begins to look after the wallet, in the background.
+    pub(super) fn keep_wallet(id: u32);
     /// Calls a provider.
     #[allow(clippy::too_many_arguments, reason = "one crossing")]
     pub(super) fn send(

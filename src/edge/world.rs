@@ -5,7 +5,10 @@ use super::{
     tasks::{self, Outcome, operation},
 };
 use crate::{
-    admit::wire::{Command, KeyRecord, Reply},
+    admit::{
+        wallet::Wallet,
+        wire::{Command, KeyRecord, Reply},
+    },
     config::policy::Policy,
     model::{
         id::{CustomerId, KeyDigest},
@@ -141,6 +144,17 @@ impl World for EdgeWorld {
                 record
             })),
             other => Err(Fault(format!("the object answered a look-up with {other:?}"))),
+        }
+    }
+
+    fn wallet<T>(&self, run: impl FnOnce(&mut Wallet) -> T) -> T {
+        memory::wallet(run)
+    }
+
+    fn keep_wallet(&self) {
+        let now = self.now();
+        if memory::wallet(|wallet| wallet.needs_keeper(now)) {
+            port::keep_wallet(self.id);
         }
     }
 

@@ -21,6 +21,9 @@ const OUTPUT_CAP_MAX: u64 = 10_000_000;
 /// The most a request's `metadata` may hold.
 const METADATA_BYTES_MAX: usize = 4_096;
 
+/// A longer name of an end user is none that limits are counted for.
+const USER_BYTES_MAX: usize = 512;
+
 /// What the path needs to know of a chat request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatRequest {
@@ -36,6 +39,8 @@ pub struct ChatRequest {
     pub choices: u64,
     /// `service_tier` as sent.
     pub service_tier: Option<String>,
+    /// The end user, as the caller names them: `user`, else `safety_identifier`.
+    pub user: Option<String>,
     /// The body's `metadata`, texts only.
     pub metadata: BTreeMap<String, String>,
     /// Whether input is referred to rather than contained (images, files, audio), so that its bytes say nothing of its
@@ -178,8 +183,15 @@ impl ChatRequest {
             .map(|value| typed::<String>(value, "service_tier", "a string"))
             .transpose()?;
 
+        let user = ["user", "safety_identifier"]
+            .into_iter()
+            .find_map(|name| find(name).map(|value| typed::<String>(value, name, "a string")))
+            .transpose()?
+            .filter(|user| !user.is_empty() && user.len() <= USER_BYTES_MAX);
+
         Ok(Self {
             model,
+            user,
             stream,
             include_usage: options.0.include_usage.unwrap_or(false),
             output_cap: max_tokens.max(max_completion_tokens),
