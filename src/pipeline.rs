@@ -2,7 +2,7 @@
 
 use crate::{
     admit::{
-        bound::{self, TokenBound},
+        bound::{self, Caps, TokenBound},
         wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
     },
     authenticate::{self, authenticate},
@@ -12,7 +12,7 @@ use crate::{
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
     refusal::Refusal,
-    route::{self, Plan},
+    route::{self, Plan, Stop},
     settle::{Account, row::Outcome},
 };
 use futures_util::future::join;
@@ -80,7 +80,7 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         if fresh {
             case.ticket.push_str("-2");
         }
-        let standing = case.hold(world, NanoUsd::ZERO, 0).await?;
+        let standing = case.admit(world).await?;
         case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
@@ -113,7 +113,11 @@ struct Case<'a> {
     /// The dearest of all targets; `None` if one of them has no price.
     bound: Option<NanoUsd>,
     tokens: TokenBound,
+    caps: Caps,
 }
+
+/// How often an output cap is lowered to what the budget can pay for: other requests move it meanwhile.
+const CLAMPS_MAX: u32 = 3;
 
 impl<'a> Case<'a> {
     fn new<W: World>(
@@ -134,20 +138,21 @@ impl<'a> Case<'a> {
                 ),
             ));
         }
-        let bytes = request.body.len();
-        let mut most = TokenBound { input: 0, output: 0, cap_to_send: None };
-        let mut bound = Some(NanoUsd::ZERO);
-        for stop in &plan.stops {
-            let tokens = bound::tokens(chat, bytes, key.default_max_tokens, stop.price.as_ref());
-            most.input = most.input.max(tokens.input);
-            most.output = most.output.max(tokens.output);
-            let dearest =
-                stop.price.map(|price| price.upper_bound(tokens.input, tokens.output, held_tier(chat)));
-            bound = bound.zip(dearest).map(|(a, b)| a.max(b));
+        if let Some((stop, tier)) =
+            plan.stops.iter().find_map(|stop| Some((stop, uncovered_tier(stop, chat)?)))
+        {
+            return Err(Refusal::bad_param(
+                "service_tier_not_priced",
+                "service_tier",
+                format!(
+                    "The operator's price for {}/{} says nothing of the service tier '{tier}', which may cost more. Leave service_tier out, or send 'default' or 'flex'.",
+                    stop.target.provider, stop.target.model
+                ),
+            ));
         }
         let admitted_at = world.now();
         let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
-        Ok(Self {
+        let mut case = Self {
             id,
             ticket: id.0.clone(),
             request,
@@ -157,9 +162,42 @@ impl<'a> Case<'a> {
             plan,
             admitted_at,
             deadline: admitted_at.plus_ms(total_ms),
-            bound,
-            tokens: most,
-        })
+            bound: None,
+            tokens: TokenBound::default(),
+            caps: Caps { default: key.default_max_tokens, clamp: None },
+        };
+        case.bind();
+        Ok(case)
+    }
+
+    /// Sets the bound: the dearest of all targets.
+    fn bind(&mut self) {
+        let mut most = TokenBound::default();
+        let mut bound = Some(NanoUsd::ZERO);
+        for stop in &self.plan.stops {
+            let tokens = bound::tokens(self.chat, stop.reader(), self.caps);
+            most = most.max(tokens);
+            let dearest = stop.price.map(|price| price.upper_bound(&tokens.extent(), held_tier(self.chat)));
+            bound = bound.zip(dearest).map(|(a, b)| a.max(b));
+        }
+        (self.tokens, self.bound) = (most, bound);
+    }
+
+    /// The first hold; on a route with `clamp`, with as low an output cap as the budget asks for.
+    async fn admit<W: World>(&mut self, world: &W) -> Result<Standing, Refusal> {
+        let mut clamps = 0;
+        loop {
+            let denial = match self.ask(world, NanoUsd::ZERO, 0).await? {
+                Ok(standing) => return Ok(standing),
+                Err(denial) => denial,
+            };
+            let affordable =
+                self.affordable(&denial).filter(|_| self.plan.route.clamp && clamps < CLAMPS_MAX);
+            let Some(cap) = affordable else { return Err(self.denied(&denial)) };
+            clamps += 1;
+            self.caps.clamp = Some(cap);
+            self.bind();
+        }
     }
 
     fn account(&self) -> Account<'_> {
@@ -176,6 +214,16 @@ impl<'a> Case<'a> {
 
     /// Holds the bound, and what earlier attempts already cost and used on top.
     async fn hold<W: World>(&self, world: &W, spent: NanoUsd, used: u64) -> Result<Standing, Refusal> {
+        self.ask(world, spent, used).await?.map_err(|denial| self.denied(&denial))
+    }
+
+    /// The same with the object's refusal as it came.
+    async fn ask<W: World>(
+        &self,
+        world: &W,
+        spent: NanoUsd,
+        used: u64,
+    ) -> Result<Result<Standing, Denial>, Refusal> {
         let grace_ms = world
             .variable("EDGEHOLD_HOLD_GRACE_MS")
             .and_then(|text| text.parse::<i64>().ok())
@@ -196,8 +244,8 @@ impl<'a> Case<'a> {
             unsettled: self.account().unsettled(),
         });
         match world.ledger(&self.key.customer, &command).await {
-            Ok(Reply::Held(standing)) => Ok(standing),
-            Ok(Reply::Refused(denial)) => Err(self.denied(&denial)),
+            Ok(Reply::Held(standing)) => Ok(Ok(standing)),
+            Ok(Reply::Refused(denial)) => Ok(Err(denial)),
             Ok(other) => Err(Refusal::unavailable(format!("the object answered a hold with {other:?}"))),
             Err(fault) => {
                 // The hold may have been taken and only its answer lost. A new one is given back, since the client is
@@ -247,10 +295,9 @@ impl<'a> Case<'a> {
                 refusal.retry_after_ms = *retry_after_ms;
                 refusal
             }
-            Denial::Budget { level, window, limit, taken, resets_at, least } => {
+            Denial::Budget { level, window, limit, taken, resets_at, .. } => {
                 let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
-                // What would fit must fit at every level, not only at the one that refused.
-                let affordable = self.affordable_output(remaining.min(*least)).filter(|tokens| *tokens > 0);
+                let affordable = self.affordable(denial);
                 let needed = self.bound.unwrap_or(NanoUsd::ZERO);
                 let hint = match affordable {
                     Some(tokens) => format!(" With max_tokens {tokens} it would fit."),
@@ -281,20 +328,26 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The largest output cap with which every target fits into `remaining`.
-    fn affordable_output(&self, remaining: NanoUsd) -> Option<u64> {
-        let bytes = self.request.body.len();
+    /// The largest output cap with which every target fits into what is left, if that is what was refused and at least a
+    /// token does.
+    fn affordable(&self, denial: &Denial) -> Option<u64> {
+        let Denial::Budget { limit, taken, least, .. } = denial else { return None };
+        // What would fit must fit at every level, not only at the one that refused.
+        let remaining = limit.minus(*taken).max(NanoUsd::ZERO).min(*least);
         let each = self.plan.stops.iter().map(|stop| {
             let price = stop.price?;
-            // Naming a smaller cap makes the body itself a little longer.
-            let tokens = bound::tokens(self.chat, bytes + 40, self.key.default_max_tokens, Some(&price));
-            Some(
-                price.affordable_output(remaining, tokens.input, held_tier(self.chat))
-                    / self.chat.choices.max(1),
-            )
+            let extent = bound::tokens(self.chat, stop.reader(), self.caps).extent();
+            let output = price.affordable_output(remaining, &extent, held_tier(self.chat));
+            Some(bound::cap_within(self.chat, output))
         });
         // No answer if one of the targets has no price.
-        each.collect::<Option<Vec<u64>>>()?.into_iter().min()
+        each.collect::<Option<Vec<u64>>>()?.into_iter().min().filter(|tokens| *tokens > 0)
+    }
+
+    /// The cap that stands in the request to this target because the budget pays for no more.
+    fn clamped(&self, stop: &Stop<'_>) -> Option<u64> {
+        let sent = bound::tokens(self.chat, stop.reader(), self.caps).cap_to_send;
+        self.caps.clamp.filter(|clamp| sent == Some(*clamp) && self.chat.output_cap != sent)
     }
 
     fn answer_headers(&self, attempts: &[Attempt], standing: Option<&Standing>) -> Headers {
@@ -303,6 +356,9 @@ impl<'a> Case<'a> {
         if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
             headers.push(("x-edgehold-provider", stop.target.provider.clone()));
             headers.push(("x-edgehold-model", visible(&stop.target.model)));
+            if let Some(cap) = self.clamped(stop) {
+                headers.push(("x-edgehold-clamped-max-tokens", cap.to_string()));
+            }
         }
         headers.push(("x-edgehold-route", visible(&self.plan.route.name)));
         headers.push(("x-edgehold-attempts", attempts.len().to_string()));
@@ -332,6 +388,14 @@ fn held_tier(chat: &ChatRequest) -> Option<&str> {
         Some("auto") => Some("priority"),
         tier => tier,
     }
+}
+
+/// A tier the request names that this target's price does not cover. Where no tier is sent for callers who name none, `auto`
+/// says no more than they do.
+fn uncovered_tier<'a>(stop: &Stop<'_>, chat: &'a ChatRequest) -> Option<&'a str> {
+    let tier = chat.service_tier.as_deref();
+    let named = tier.filter(|tier| *tier != "auto" || stop.kind.default_tier.is_some());
+    named.filter(|_| stop.price.is_some_and(|price| !price.covers_tier(named)))
 }
 
 /// A name fit for a header: names of models and routes are the operator's, and may hold anything.
@@ -365,7 +429,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         request: case.request,
         chat: case.chat,
         plan: &case.plan,
-        default_cap: case.key.default_max_tokens,
+        caps: case.caps,
         deadline: case.deadline,
     };
     let mut attempts = Vec::with_capacity(1);
@@ -489,8 +553,9 @@ fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Optio
             attempt.usage_json = meter.usage_json;
         }
         None => {
-            let price = case.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
-            attempt.estimate(bound::estimated_input(case.chat, price), meter.estimated_output());
+            let stop = case.plan.stops.get(attempt.stop);
+            let input = stop.map_or(0, |stop| bound::estimated_input(case.chat, stop.reader()));
+            attempt.estimate(input, meter.estimated_output());
         }
     }
     attempt.service_tier = meter.service_tier;
