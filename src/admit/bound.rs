@@ -19,9 +19,11 @@ use crate::{
 
 /// Beginning and end of a conversation as a chat template writes them, where the provider adds no more than these.
 const TEMPLATE_TOKENS: u64 = 64;
-/// The same for servers whose template is unknown: some write a system message of their own (gpt-oss's harmony format
-/// about 80 tokens, Llama 3's about 30: <https://github.com/openai/harmony>, <https://www.llama.com/docs>, read 2026-11-21).
-const UNKNOWN_TEMPLATE_TOKENS: u64 = 256;
+/// The same for servers whose template is unknown. Some write a message of their own: gpt-oss's harmony format always one
+/// of about 80 tokens (<https://github.com/openai/harmony>), others one of up to about 200 where the caller has none.
+const UNKNOWN_TEMPLATE_TOKENS: u64 = 128;
+/// The same where the caller has no system message.
+const UNDIRECTED_TEMPLATE_TOKENS: u64 = 256;
 /// Around each message: a role's header and an end mark are 3 to 8 tokens, marks of calls and their results included 16.
 const MESSAGE_TOKENS: u64 = 16;
 /// Around each image.
@@ -99,7 +101,7 @@ pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBou
     let text = size
         .text
         .saturating_add(size.messages.saturating_mul(MESSAGE_TOKENS))
-        .saturating_add(template_tokens(reader.kind))
+        .saturating_add(template_tokens(reader.kind, size.directed))
         .saturating_add(if size.instructed { HIDDEN_TOKENS } else { 0 });
     let (input, input_audio) = with_media(size, reader, text);
     let (cap, cap_to_send) = output_cap(request.output_cap, caps, reader.price);
@@ -146,9 +148,10 @@ pub fn embedding_tokens(inputs: impl IntoIterator<Item = EmbeddingInput>, price:
     })
 }
 
-fn template_tokens(kind: &str) -> u64 {
+fn template_tokens(kind: &str, directed: bool) -> u64 {
     match kind {
         "openai" | "anthropic" | "mock" => TEMPLATE_TOKENS,
+        _ if !directed => UNDIRECTED_TEMPLATE_TOKENS,
         _ => UNKNOWN_TEMPLATE_TOKENS,
     }
 }

@@ -52,7 +52,10 @@ fn a_short_text_is_its_bytes_and_the_template() {
     assert_eq!(bound.input, "userhi".len() as u64 + MESSAGE_TOKENS + TEMPLATE_TOKENS);
     assert_eq!(bound.input_audio, 0);
     let unknown = tokens(&asked(json!({})), reader("openai-compatible", "m", None), Caps::default());
-    assert_eq!(unknown.input - bound.input, UNKNOWN_TEMPLATE_TOKENS - TEMPLATE_TOKENS);
+    assert_eq!(unknown.input - bound.input, UNDIRECTED_TEMPLATE_TOKENS - TEMPLATE_TOKENS);
+    let directed = asked(json!({"messages": [{"role": "system", "content": "hi"}]}));
+    let unknown = tokens(&directed, reader("openai-compatible", "m", None), Caps::default());
+    assert_eq!(unknown.input, "systemhi".len() as u64 + MESSAGE_TOKENS + UNKNOWN_TEMPLATE_TOKENS);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod audio;
 mod edits;
 mod input;
+mod tools;
 mod weigh;
 
 pub use edits::{Cap, Edits};
@@ -21,6 +22,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
+use tools::Tools;
 
 /// The most a request's `n` may ask for (OpenAI's own bound).
 const CHOICES_MAX: u64 = 128;
@@ -162,6 +164,14 @@ impl ChatRequest {
         }
         input.instructed = ["tools", "functions", "response_format"].iter().any(|name| find(name).is_some());
         input.unknown |= find("audio").is_some();
+        let hosted = match find("tools") {
+            Some(value) => {
+                let tools: Tools = serde_json::from_str(value.get())
+                    .map_err(|_| wrong_type("tools", "an array of objects with a type"))?;
+                tools.hosted
+            }
+            None => false,
+        };
         let service_tier = find("service_tier")
             .map(|value| typed::<String>(value, "service_tier", "a string"))
             .transpose()?;
@@ -176,7 +186,11 @@ impl ChatRequest {
             metadata: metadata.into_iter().map(|(name, Scalar(value))| (name, value)).collect(),
             input,
             prediction_bytes: find("prediction").map_or(0, |value| weigh::value(value.get())),
-            unmetered: UNMETERED.iter().copied().find(|name| find(name).is_some()),
+            unmetered: UNMETERED
+                .iter()
+                .copied()
+                .find(|name| find(name).is_some())
+                .or(hosted.then_some("tools")),
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
                 model: span(model_value),
@@ -220,9 +234,11 @@ fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &str, expected: &str
             format!("'{name}' must be at most {MEMBER_BYTES_MAX} bytes long."),
         ));
     }
-    serde_json::from_str(value.get()).map_err(|_| {
-        Refusal::bad_param("invalid_type", name, format!("Invalid type for '{name}': expected {expected}."))
-    })
+    serde_json::from_str(value.get()).map_err(|_| wrong_type(name, expected))
+}
+
+fn wrong_type(name: &str, expected: &str) -> Refusal {
+    Refusal::bad_param("invalid_type", name, format!("Invalid type for '{name}': expected {expected}."))
 }
 
 /// Members that decide what a request costs.

@@ -84,7 +84,8 @@ impl ChatRequest {
         if changes.is_empty() {
             return None;
         }
-        changes.sort_by_key(|(span, _)| span.start);
+        // What is inserted at a place comes before what is replaced from there on.
+        changes.sort_by_key(|(span, _)| (span.start, span.end));
         let grown: usize = changes.iter().map(|(_, text)| text.len()).sum();
         let mut edited = Vec::with_capacity(body.len() + grown);
         let mut from = 0;

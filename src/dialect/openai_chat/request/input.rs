@@ -28,6 +28,8 @@ pub struct InputSize {
     pub unknown: bool,
     /// Whether tools or a response format are given: providers add hidden instructions for these.
     pub instructed: bool,
+    /// Whether there is a message of the role `system` or `developer`: where there is none, some templates bring one.
+    pub directed: bool,
 }
 
 /// Images by the detail that was asked for.
@@ -64,6 +66,7 @@ impl Add for InputSize {
             audio_ms: self.audio_ms.saturating_add(other.audio_ms),
             unknown: self.unknown || other.unknown,
             instructed: self.instructed || other.instructed,
+            directed: self.directed || other.directed,
         }
     }
 }
@@ -83,6 +86,7 @@ impl InputSize {
             audio_ms: 0,
             unknown: false,
             instructed: false,
+            directed: false,
         }
     }
 
@@ -92,7 +96,7 @@ impl InputSize {
 
     /// A member of an object, as a template may write it.
     pub(super) fn of_member(name: &str, value: &RawValue) -> Self {
-        Self::of_text(weigh::plain(name).saturating_add(weigh::value(value.get())))
+        Self::of_text(weigh::member(name, value.get()))
     }
 }
 
@@ -162,6 +166,7 @@ mod message {
                         role = true;
                         let Name(text) = map.next_value()?;
                         size.text += weigh::plain(&text);
+                        size.directed |= matches!(&*text, "system" | "developer");
                     }
                     "content" => {
                         content = true;

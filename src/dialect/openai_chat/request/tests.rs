@@ -101,6 +101,33 @@ fn metadata_is_kept_with_every_row_and_so_is_small() {
     assert_eq!((refusal.status, refusal.param.as_deref()), (400, Some("metadata")));
 }
 
+#[test]
+fn tools_that_the_provider_runs_are_not_metered() {
+    let with = |tools: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user"}}],"tools":{tools}}}"#);
+        ChatRequest::decode(body.as_bytes())
+    };
+    for own in [
+        "null",
+        "[]",
+        r#"[{"type":"function","function":{"name":"f"}},{"type":"custom","custom":{"name":"g"}}]"#,
+        r#"[{"function":{"name":"f"}}]"#,
+    ] {
+        assert_eq!(with(own).unwrap().unmetered, None, "{own}");
+    }
+    for hosted in [
+        r#"[{"type":"function","function":{"name":"f"}},{"type":"web_search"}]"#,
+        r#"[{"type":"openrouter:web_search","parameters":{}}]"#,
+        r#"[{"google_search":{}}]"#,
+        r#"[{"type":"function","type":"web_search"}]"#,
+        r#"[{"type":null,"function":{"name":"f"}}]"#,
+    ] {
+        assert_eq!(with(hosted).unwrap().unmetered, Some("tools"), "{hosted}");
+    }
+    assert_eq!(with("{}").unwrap_err().param.as_deref(), Some("tools"));
+    assert_eq!(with("[1]").unwrap_err().param.as_deref(), Some("tools"));
+}
+
 /// The size of a message with this content.
 fn size(content: &str) -> InputSize {
     let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]}}"#);

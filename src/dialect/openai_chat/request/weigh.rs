@@ -1,11 +1,12 @@
 //! How many bytes of text a piece of JSON is for the model that reads it.
 //!
 //! What is counted is what a chat template can write out of the parsed value: decoded characters, not `\u00e9`; no
-//! white space of the caller's; but quotes, colons, commas and line breaks, and backslashes before what JSON escapes,
-//! since templates write tools and calls as JSON again.
+//! white space of the caller's; but quotes, colons and commas with a space behind them, and backslashes before what JSON
+//! escapes, since templates write tools and calls as JSON again. (Those that indent it have fewer tokens for a line break
+//! with its indentation than there are bytes in a name's quotes and colon.)
 
-/// Of a value in a list or an object: comma, line break, indentation.
-const PLACE: u64 = 4;
+/// A comma or a colon, and the space behind it.
+const MARK: u64 = 2;
 /// Of a text within JSON.
 const QUOTES: u64 = 2;
 
@@ -18,16 +19,21 @@ pub(super) fn plain(text: &str) -> u64 {
 /// Bytes of a value written as JSON. (Of what is no JSON it says nothing.)
 pub(super) fn value(json: &str) -> u64 {
     let mut bytes = json.bytes();
-    let mut total = PLACE;
+    let mut total = 0;
     while let Some(byte) = bytes.next() {
         total += match byte {
             b'"' => QUOTES + string(&mut bytes),
-            b',' | b'{' | b'[' => PLACE,
+            b',' | b':' => MARK,
             b' ' | b'\n' | b'\r' | b'\t' => 0,
             _ => 1,
         };
     }
     if json.is_ascii() { total } else { total + json.chars().map(growth).sum::<u64>() }
+}
+
+/// Bytes of a member of an object, written as JSON.
+pub(super) fn member(name: &str, json: &str) -> u64 {
+    plain(name) + QUOTES + 2 * MARK + value(json)
 }
 
 /// To the end of a string, whose first quote is read already.
@@ -109,10 +115,10 @@ mod tests {
     #[test]
     fn characters_count_as_they_are_read_and_not_as_they_were_written() {
         assert_eq!(plain("é"), 2);
-        assert_eq!(value(r#""\u00e9\u00E9""#), PLACE + QUOTES + 4);
-        assert_eq!(value("\"éé\""), PLACE + QUOTES + 4);
-        assert_eq!(value(" [ 1 ,\n 2 ] "), 3 * PLACE + 3);
-        assert_eq!(value(r#"{"a":true}"#), 2 * PLACE + QUOTES + 1 + 1 + 4 + 1);
+        assert_eq!(value(r#""\u00e9\u00E9""#), QUOTES + 4);
+        assert_eq!(value("\"éé\""), QUOTES + 4);
+        assert_eq!(value(" [ 1 ,\n 2 ] "), "[1, 2]".len() as u64);
+        assert_eq!(value(r#"{"a":true}"#), r#"{"a": true}"#.len() as u64);
         assert_eq!(plain("\u{FDFA}"), 33);
         assert_eq!(value("\"\u{FDFA}\""), value(r#""\ufdfa""#));
     }
