@@ -261,7 +261,8 @@ fn every_request_is_read() {
                 || value["tools"].as_array().is_some_and(|tools| {
                     tools.iter().any(|tool| {
                         let own = tool["type"] == "function" || tool["type"] == "custom";
-                        !own && !(tool.get("type").is_none() && tool["function"].is_object())
+                        let untyped = tool.get("type").is_none() && tool["function"].is_object();
+                        !(own || untyped)
                     })
                 }),
             "unmetered"
