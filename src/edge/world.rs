@@ -12,8 +12,8 @@ use crate::{
         time::Timestamp,
     },
     ports::{
-        AnswerBody, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd, Relayed,
-        SendFault, Sent, Statement, World,
+        AnswerBody, Credential, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd,
+        Relayed, SendFault, Sent, Statement, World,
     },
     service,
 };
@@ -54,31 +54,75 @@ impl EdgeWorld {
     }
 }
 
-fn lines(headers: &[(String, String)]) -> String {
-    let mut text = String::new();
-    for (name, value) in headers {
-        push_header(&mut text, name, value);
-    }
-    text
-}
+/// Headers of an answer whose values change with every request.
+const VARYING: &[&str] = &[
+    "x-edgehold-request-id",
+    "x-edgehold-cost-usd",
+    "x-edgehold-budget-remaining-usd",
+    "x-edgehold-budget-held-usd",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
 
-fn push_header(text: &mut String, name: &str, value: &str) {
-    if !text.is_empty() {
-        text.push('\n');
+fn push_line(text: &mut String, line: &str) {
+    if line.bytes().any(|byte| byte < b' ' || byte >= 0x7F) {
+        // A line break would begin another header.
+        text.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    } else {
+        text.push_str(line);
     }
-    text.push_str(name);
     text.push('\n');
-    // A line break would begin another header.
-    text.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c }));
 }
 
-fn header_text(headers: &Headers) -> String {
+/// The template of an answer's headers, and the values that go into it.
+fn answer_template(headers: &Headers) -> (u32, String) {
     let mut text = String::with_capacity(512);
-    for (name, value) in headers {
-        push_header(&mut text, name, value);
+    let mut values = String::with_capacity(128);
+    for (name, value) in headers.iter().filter(|(name, _)| !VARYING.contains(name)) {
+        push_line(&mut text, name);
+        push_line(&mut text, value);
     }
-    text
+    let varying_at = text.len();
+    for (name, value) in headers.iter().filter(|(name, _)| VARYING.contains(name)) {
+        push_line(&mut text, name);
+        push_line(&mut values, value);
+    }
+    let (number, new) = memory::answer_template(&text);
+    if new {
+        let (constant, varying) = text.split_at_checked(varying_at).unwrap_or_default();
+        port::answer_template(number, constant, varying);
+    }
+    (number, values)
 }
+
+/// The template of a call: everything but its body.
+fn call_template(call: &Outgoing) -> u32 {
+    let mut text = String::with_capacity(512);
+    push_line(&mut text, &call.url);
+    for (name, value) in
+        call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ALWAYS)
+    {
+        push_line(&mut text, name);
+        push_line(&mut text, value);
+    }
+    let secret_at = text.len();
+    if let Some(Credential { header, prefix, secret }) = &call.credential {
+        for line in [header, prefix, secret] {
+            push_line(&mut text, line);
+        }
+    }
+    let (number, new) = memory::call_template(&text);
+    if new {
+        let (head, secret) = text.split_at_checked(secret_at).unwrap_or_default();
+        port::call_template(number, head, secret);
+    }
+    number
+}
+
+/// Sent with every call. Answers are read here, and none of them is unpacked first.
+const ALWAYS: [(&str, &str); 2] = [("content-type", "application/json"), ("accept-encoding", "identity")];
 
 impl World for EdgeWorld {
     fn now(&self) -> Timestamp {
@@ -166,12 +210,7 @@ impl World for EdgeWorld {
     }
 
     async fn send(&self, call: Outgoing) -> Sent {
-        let mut headers = call.headers;
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
-        let headers = lines(&headers);
-        let secret =
-            call.credential.map_or_else(String::new, |c| format!("{}\n{}\n{}", c.header, c.prefix, c.secret));
+        let template = call_template(&call);
         let (played, body) = match &call.body {
             OutgoingBody::AsReceived => (false, None),
             OutgoingBody::Edited(bytes) => (false, Some(bytes.as_slice())),
@@ -179,18 +218,7 @@ impl World for EdgeWorld {
         };
         let timeout_ms = call.timeout_ms.min(i32::MAX as u64) as f64;
         let start = |op| {
-            port::send(
-                self.id,
-                op,
-                &call.url,
-                &headers,
-                &secret,
-                played,
-                body,
-                timeout_ms,
-                call.stream,
-                call.untouched,
-            );
+            port::send(self.id, op, template, played, body, timeout_ms, call.stream, call.untouched);
         };
         let Outcome { code, text, bytes } = operation(self.id, start).await;
         let failed = |fault| Sent::Failed(fault);
@@ -231,7 +259,8 @@ impl World for EdgeWorld {
             AnswerBody::Text(text) => Some(text.as_str()),
             AnswerBody::Upstream => None,
         };
-        port::respond(self.id, status, &header_text(&headers), text);
+        let (template, values) = answer_template(&headers);
+        port::respond(self.id, status, template, &values, text);
     }
 
     async fn relay(&self, headers: Headers, relay: Relay, idle_ms: u64, total_ms: u64) -> Relayed {
@@ -242,9 +271,9 @@ impl World for EdgeWorld {
                 (true, first)
             }
         };
-        let headers = header_text(&headers);
+        let (template, values) = answer_template(&headers);
         let (idle_ms, total_ms) = (idle_ms.min(i32::MAX as u64) as f64, total_ms.min(i32::MAX as u64) as f64);
-        let start = |op| port::relay(self.id, op, &headers, filtered, &first, idle_ms, total_ms);
+        let start = |op| port::relay(self.id, op, template, &values, filtered, &first, idle_ms, total_ms);
         let Outcome { code, text, bytes } = operation(self.id, start).await;
         memory::drop_filter(self.id);
         let end = match code {
