@@ -10,7 +10,7 @@ use crate::{
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
-    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
+    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
     route::{self, Plan},
     settle::{Account, row::Outcome},
@@ -389,7 +389,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         Dispatched::Stream(opening) => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache, no-transform".to_owned()));
-            stream(world, case, opening, headers, &mut attempts).await;
+            aside(stream(world, case, opening, headers, &mut attempts)).await;
         }
     }
     if standing.is_some() {

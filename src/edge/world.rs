@@ -13,7 +13,7 @@ use crate::{
     },
     ports::{
         AnswerBody, Credential, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd,
-        Relayed, SendFault, Sent, Statement, World,
+        Relayed, SendFault, Sent, Statement, World, aside,
     },
     service,
 };
@@ -36,6 +36,33 @@ impl EdgeWorld {
             0 => Ok(Some(text)),
             1 => Ok(None),
             _ => Err(Fault(format!("KV: {text}"))),
+        }
+    }
+
+    /// From KV, else from the object.
+    async fn load_key(
+        &self,
+        customer: &CustomerId,
+        digest: &KeyDigest,
+        fresh: bool,
+    ) -> Result<Option<Rc<KeyRecord>>, Fault> {
+        if !fresh {
+            let stored = self.kv_get(&service::key_name(digest)).await.unwrap_or_default();
+            let record = stored.and_then(|text| serde_json::from_str::<KeyRecord>(&text).ok());
+            if let Some(record) = record.filter(|record| record.digest == *digest) {
+                let record = Rc::new(record);
+                memory::keep_key(Rc::clone(&record), self.now());
+                return Ok(Some(record));
+            }
+        }
+        // KV's "no" is not trusted: it may be older than the key.
+        match self.ledger(customer, &Command::Lookup { digest: digest.clone() }).await? {
+            Reply::Key { record } => Ok(record.map(|record| {
+                let record = Rc::new(record);
+                memory::keep_key(Rc::clone(&record), self.now());
+                record
+            })),
+            other => Err(Fault(format!("the object answered a look-up with {other:?}"))),
         }
     }
 
@@ -146,7 +173,7 @@ impl World for EdgeWorld {
         if let Some((policy, true)) = remembered {
             return Ok(policy);
         }
-        match self.load_policy().await {
+        match aside(self.load_policy()).await {
             Ok(policy) => Ok(memory::keep_policy(Rc::new(policy), self.now())),
             Err(fault) => match remembered {
                 // An old policy beats none; the failure is logged, and the next request tries again.
@@ -165,27 +192,10 @@ impl World for EdgeWorld {
         digest: &KeyDigest,
         fresh: bool,
     ) -> Result<Option<Rc<KeyRecord>>, Fault> {
-        if !fresh {
-            if let Some(record) = memory::key(digest, self.now()) {
-                return Ok(Some(record));
-            }
-            let stored = self.kv_get(&service::key_name(digest)).await.unwrap_or_default();
-            let record = stored.and_then(|text| serde_json::from_str::<KeyRecord>(&text).ok());
-            if let Some(record) = record.filter(|record| record.digest == *digest) {
-                let record = Rc::new(record);
-                memory::keep_key(Rc::clone(&record), self.now());
-                return Ok(Some(record));
-            }
+        if !fresh && let Some(record) = memory::key(digest, self.now()) {
+            return Ok(Some(record));
         }
-        // KV's "no" is not trusted: it may be older than the key.
-        match self.ledger(customer, &Command::Lookup { digest: digest.clone() }).await? {
-            Reply::Key { record } => Ok(record.map(|record| {
-                let record = Rc::new(record);
-                memory::keep_key(Rc::clone(&record), self.now());
-                record
-            })),
-            other => Err(Fault(format!("the object answered a look-up with {other:?}"))),
-        }
+        aside(self.load_key(customer, digest, fresh)).await
     }
 
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault> {
