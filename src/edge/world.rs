@@ -106,16 +106,17 @@ fn push_line(text: &mut String, line: &str) {
 /// The template of an answer's headers, and the values that go into it.
 fn answer_template(headers: &Headers) -> (u32, String) {
     let mut text = String::with_capacity(512);
-    let mut values = String::with_capacity(128);
-    for (name, value) in headers.iter().filter(|(name, _)| !VARYING.contains(name)) {
-        push_line(&mut text, name);
-        push_line(&mut text, value);
+    let mut varying = String::with_capacity(256);
+    let mut values = String::with_capacity(256);
+    for (name, value) in headers {
+        let varies = VARYING.contains(name);
+        let names = if varies { &mut varying } else { &mut text };
+        names.push_str(name);
+        names.push('\n');
+        push_line(if varies { &mut values } else { &mut text }, value);
     }
     let varying_at = text.len();
-    for (name, value) in headers.iter().filter(|(name, _)| VARYING.contains(name)) {
-        push_line(&mut text, name);
-        push_line(&mut values, value);
-    }
+    text.push_str(&varying);
     let (number, new) = memory::answer_template(&text);
     if new {
         let (constant, varying) = text.split_at_checked(varying_at).unwrap_or_default();
