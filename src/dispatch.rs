@@ -13,7 +13,7 @@ use crate::{
         stream::{Filter, Meaning, Meter},
     },
     model::{time::Timestamp, usage::Usage},
-    ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World},
+    ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World, aside},
     provider::mock,
     refusal::Refusal,
     route::{Plan, Stop},
@@ -218,7 +218,7 @@ async fn once<W: World>(world: &W, order: &Order<'_>, stop: &Stop<'_>, attempt: 
             attempt.status = head.status;
             attempt.upstream_id = Some(head.upstream_id.clone()).filter(|id| !id.is_empty());
             let first_token_ms = timeouts.first_token_ms.min(left_ms);
-            judge_stream(world, order, untouched, first_token_ms, attempt).await
+            aside(judge_stream(world, order, untouched, first_token_ms, attempt)).await
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
     model::{id::RequestId, money::NanoUsd},
-    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
+    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
     settle::row::Outcome,
 };
@@ -162,7 +162,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         Dispatched::Stream(opening) => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache, no-transform".to_owned()));
-            stream(world, case, opening, headers, &mut attempts).await;
+            aside(stream(world, case, opening, headers, &mut attempts)).await;
         }
     }
     if standing.is_some() {

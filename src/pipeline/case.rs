@@ -5,14 +5,16 @@ use crate::{
         bound::{self, Caps, TokenBound},
         limit::{Amounts, Unit},
         wallet::{Asked, Extension as Covering},
-        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
+        wire::{
+            Command, Hold, KeyRecord, LeaseAsk, Refusal as Denial, Reply, RouteLimit, Settlement, Standing,
+        },
     },
     authenticate,
     config::policy::{Pattern, Policy},
     dialect::openai_chat::request::ChatRequest,
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
-    ports::{ClientRequest, Headers, World},
+    ports::{ClientRequest, Headers, World, aside},
     refusal::Refusal,
     route::{self, Plan, Stop},
     settle::Account,
@@ -216,8 +218,7 @@ impl<'a> Case<'a> {
             user: self.user().is_some(),
             amounts,
         };
-        let mut from_lease = None;
-        let mut lease = None;
+        let (mut from_lease, mut lease) = (None, None);
         if extends {
             match world.wallet(|wallet| wallet.extend(&self.ticket, amounts)) {
                 Covering::Covered => return Ok(Ok(Standing::default())),
@@ -232,6 +233,22 @@ impl<'a> Case<'a> {
             }
             lease = world.wallet(|wallet| wallet.wish(now, &asked, || lease_id(world.random())));
         }
+        // Seldom on a busy key: what it needs stays out of the future every request polls.
+        aside(self.ask_object(world, &asked, spent, ttl_ms, models, (lease, from_lease))).await
+    }
+
+    /// Asks the object for a hold, and for a lease if one is wished for.
+    async fn ask_object<W: World>(
+        &self,
+        world: &W,
+        asked: &Asked<'_>,
+        spent: NanoUsd,
+        ttl_ms: i64,
+        models: Vec<String>,
+        (lease, from_lease): (Option<LeaseAsk>, Option<(String, Amounts)>),
+    ) -> Result<Result<Standing, Denied>, Refusal> {
+        let extends = spent > NanoUsd::ZERO;
+        let amounts = asked.amounts;
         let limit = self.plan.route.rate_limit;
         let command = Command::Hold(Hold {
             ticket: self.ticket.clone(),
@@ -259,7 +276,7 @@ impl<'a> Case<'a> {
             match world.ledger(&self.key.customer, &command).await {
                 Ok(Reply::Held(standing)) => {
                     let now = world.now();
-                    world.wallet(|wallet| wallet.granted(now, sent_at, &asked, &standing));
+                    world.wallet(|wallet| wallet.granted(now, sent_at, asked, &standing));
                     world.keep_wallet();
                     return Ok(Ok(standing));
                 }
@@ -284,7 +301,7 @@ impl<'a> Case<'a> {
                         world.settle(&self.key.customer, &Command::Settle(release));
                         if let Command::Hold(Hold { lease: Some(ask), .. }) = &command {
                             let now = world.now();
-                            world.wallet(|wallet| wallet.unanswered(now, &asked, &ask.id));
+                            world.wallet(|wallet| wallet.unanswered(now, asked, &ask.id));
                             world.keep_wallet();
                         }
                     }

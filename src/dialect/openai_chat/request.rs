@@ -77,7 +77,8 @@ impl ChatRequest {
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
         let Members(members) = members;
         // Readers that match names without regard to case would see another request than this one.
-        if let Some((name, _)) = members.iter().find(|(name, _)| {
+        let foldable = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+        if let Some((name, _)) = members.iter().filter(|(name, _)| foldable(name)).find(|(name, _)| {
             let folded: String = name.replace('\u{17F}', "s").replace('\u{212A}', "k").to_ascii_lowercase();
             folded != *name && DECIDING.contains(&folded.as_str())
         }) {
