@@ -35,6 +35,9 @@ class D1Database {
   withSession() { return this; }
 }
 
+// Which isolate this is, and what it did: a proof of several isolates needs several, and one object.
+const isolate = { id: null, served: 0, objects: 0 };
+
 const wrapped = new WeakMap();
 function wrap(env) {
   if (!wrapped.has(env)) wrapped.set(env, { ...env, DB: new D1Database(env.DB) });
@@ -45,6 +48,7 @@ export class CustomerLedger extends Built {
   constructor(ctx, env) {
     super(ctx, wrap(env));
     this.rigCtx = ctx;
+    isolate.objects += 1;
   }
   fetch(request) {
     if (new URL(request.url).pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
@@ -56,13 +60,20 @@ export default {
   ...gateway,
   async fetch(request, env, ctx) {
     const at = request.url.indexOf("/__rig/");
-    if (at < 0) return gateway.fetch(request, wrap(env), ctx);
+    if (at < 0) {
+      isolate.served += 1;
+      return gateway.fetch(request, wrap(env), ctx);
+    }
     const [verb, value] = request.url.slice(at + 7).split("/");
     if (verb === "d1") mode = decodeURIComponent(value);
     if (verb === "d1-failures") return Response.json(failures);
     if (verb === "crossings") return Response.json(counts());
     if (verb === "reset-crossings") resetCounts();
     if (verb === "trap") trapNext(value);
+    if (verb === "isolate") {
+      isolate.id ??= crypto.randomUUID();
+      return Response.json(isolate);
+    }
     if (verb === "abort") {
       const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
       await stub.fetch("https://object/__rig/abort").catch(() => {});

@@ -120,6 +120,9 @@ class Gateway {
   /** Breaks the objects off, as a crash of theirs does: requests under way in them fail. */
   async abortObjects() { for (const id of await this.#host("objects")) await fetch(`${this.url}/__rig/abort/${id}`); }
 
+  /** Of each isolate: {id, served: client requests, objects: Durable Objects constructed in it}. */
+  isolates() { return Promise.all(this.urls.map(async (url) => (await fetch(`${url}/__rig/isolate`)).json())); }
+
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
   async resetCrossings(isolate = 0) { await fetch(`${this.urls[isolate]}/__rig/reset-crossings`); }
