@@ -44,14 +44,33 @@ function wrap(env) {
   return wrapped.get(env);
 }
 
+// What Workers and objects said to one another, once somebody wants to know.
+let wire = null;
+
 export class CustomerLedger extends Built {
   constructor(ctx, env) {
     super(ctx, wrap(env));
     this.rigCtx = ctx;
     isolate.objects += 1;
   }
+  async apply(command) {
+    const reply = await super.apply(command);
+    wire?.push({ at_ms: Date.now(), command, reply });
+    return reply;
+  }
+  async applyAll(commands) {
+    const replies = await super.applyAll(commands);
+    commands.forEach((command, i) => wire?.push({ at_ms: Date.now(), command, reply: replies[i] }));
+    return replies;
+  }
   fetch(request) {
-    if (new URL(request.url).pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
+    const { pathname } = new URL(request.url);
+    if (pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
+    if (pathname === "/__rig/stored") {
+      const all = (table) => [...this.rigCtx.storage.sql.exec(`SELECT * FROM ${table}`)];
+      const tables = all("sqlite_master").filter((t) => t.type === "table" && !/^(_|sqlite_)/.test(t.name));
+      return Response.json(Object.fromEntries(tables.map((t) => [t.name, all(t.name)])));
+    }
     return super.fetch(request);
   }
 }
@@ -70,6 +89,12 @@ export default {
     if (verb === "crossings") return Response.json(counts());
     if (verb === "reset-crossings") resetCounts();
     if (verb === "trap") trapNext(value);
+    if (verb === "wire") {
+      const said = wire ?? [];
+      wire = [];
+      return Response.json(said);
+    }
+    if (verb === "stored") return env.LEDGER.get(env.LEDGER.idFromString(value)).fetch("https://object/__rig/stored");
     if (verb === "isolate") {
       isolate.id ??= crypto.randomUUID();
       return Response.json(isolate);
