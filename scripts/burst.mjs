@@ -69,7 +69,7 @@ try {
   } else {
     lines.push(...(await target.report(run)));
   }
-  if (provider.strangers) faults.push(`${provider.strangers} calls named no job`);
+  if (provider.strangers.length) (target.name === "edgehold" ? faults : lines).push(target.name === "edgehold" ? `${provider.strangers.length} calls named no job` : ["calls that named no job", `${provider.strangers.length}, e.g. ${provider.strangers[0]}`]);
   table(lines);
   for (const fault of faults.slice(0, 40)) console.log(`FAULT: ${fault}`);
   console.log(faults.length ? `burst: ${faults.length} FAULTS (seed ${seed})` : "burst: the books agree");

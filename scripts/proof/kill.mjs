@@ -46,7 +46,7 @@ export async function killRun({ seed, kills, clients = 32, limit_nanousd, betwee
     const result = audit({ ...books, calls: provider.calls, limit_nanousd, billed_nanousd: provider.billed_nanousd, answers });
     // What was served before the last kill, or was lost in it, must not hide a panic.
     const faults = [...result.faults, ...target.gateway.panics()];
-    if (provider.strangers) faults.push(`${provider.strangers} calls named no job`);
+    if (provider.strangers.length) faults.push(`${provider.strangers.length} calls named no job`);
     return { ...result, faults, books, answers, calls: provider.calls, billed_nanousd: provider.billed_nanousd, open };
   } finally {
     await target.stop();

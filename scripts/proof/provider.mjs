@@ -33,8 +33,8 @@ class Provider {
   billed_nanousd = 0;
   /** Called with every call that arrives. */
   onCall = () => {};
-  /** Calls that named no job: nobody in the test sent them. */
-  strangers = 0;
+  /** Calls that named no job, "POST /path": nobody in the test sent them. */
+  strangers = [];
   #nth = new Map();
 
   constructor(jobs) { this.jobs = jobs; }
@@ -70,7 +70,7 @@ class Provider {
     const id = raw.match(MARKER)?.[1];
     const job = this.jobs.get(id);
     if (!job) {
-      this.strangers += 1;
+      this.strangers.push(`${req.method} ${req.url} ${raw.slice(0, 200)}`);
       res.writeHead(404).end();
       return;
     }
