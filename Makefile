@@ -5,7 +5,7 @@ SHELL := bash
 .PHONY: help setup build dev test lint bench burst kill versions deploy clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what building and testing needs (Rust's wasm target, wasm-bindgen, npm packages); quick when done before
 	@bash scripts/setup.sh

@@ -4,15 +4,17 @@ import { MODEL, NANO } from "./provider.mjs";
 
 const perMillion = (nano) => nano / 1_000;
 
-/** Short enough that a silent provider is left, and that a hold whose request died expires while somebody waits for it. */
-export const TIMEOUTS = { headers: "3s", first_token: "2s", idle: "3s", total: "6s" };
+/** Long enough that only silence meets them, also where clients, provider and gateway share two cores. */
+const TIMEOUTS = { headers: "20s", first_token: "8s", idle: "20s", total: "60s" };
+/** Short enough that the hold of a request that died expires while somebody waits. */
+export const SHORT_TIMEOUTS = { headers: "3s", first_token: "2s", idle: "3s", total: "6s" };
 
 /** Starts it before `provider`, with one customer and one key that may spend `limit_nanousd` in all. */
-export async function startEdgehold({ provider, isolates = 4, limit_nanousd, graceMs = 2_000, options = {} }) {
+export async function startEdgehold({ provider, isolates = 4, limit_nanousd, graceMs = 2_000, timeouts = TIMEOUTS, options = {} }) {
   const gateway = await startGateway({ isolates, graceMs, ...options });
   const price = { input: perMillion(NANO.input), cached_input: perMillion(NANO.cached), output: perMillion(NANO.output) };
   await gateway.putConfig({
-    ...config({}, { routes: [{ name: "proof", model: `first/${MODEL}`, fallback: `second/${MODEL}`, timeouts: TIMEOUTS, retries: { count: 1, backoff: "50ms", backoff_max: "200ms" } }] }),
+    ...config({}, { routes: [{ name: "proof", model: `first/${MODEL}`, fallback: `second/${MODEL}`, timeouts, retries: { count: 1, backoff: "50ms", backoff_max: "200ms" } }] }),
     providers: Object.fromEntries(Object.entries(provider.urls).map(([name, base_url]) => [name, { kind: "openai-compatible", base_url, api_key: "secret://UP_KEY" }])),
     prices: { [`first/${MODEL}`]: price, [`second/${MODEL}`]: price },
   });

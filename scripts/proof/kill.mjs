@@ -1,7 +1,7 @@
 // Load without a pause, and kill -9 of workerd at random moments; it is started again on the same disk each time.
 import { setTimeout as sleep } from "node:timers/promises";
 import { audit } from "./books.mjs";
-import { startEdgehold } from "./edgehold.mjs";
+import { SHORT_TIMEOUTS, startEdgehold } from "./edgehold.mjs";
 import { startProvider } from "./provider.mjs";
 import { makeJob, quiet, random, runJob } from "./traffic.mjs";
 
@@ -11,7 +11,7 @@ import { makeJob, quiet, random, runJob } from "./traffic.mjs";
  */
 export async function killRun({ seed, kills, clients = 32, limit_nanousd, between_ms = [200, 1_500], onKill = () => {} }) {
   const provider = await startProvider(new Map());
-  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000 });
+  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS });
   try {
     const moments = random(seed + 1);
     const next = random(seed);

@@ -1,23 +1,23 @@
 // The PyPI package litellm[proxy] as the thing under proof: the same provider, prices, budget and load.
 //
-// Its virtual keys live in a database that it reads through Prisma, whose engine is a binary from a host of its own. To need
-// neither, the key comes from the hook it documents for that (`custom_auth`, with `custom_auth_run_common_checks`): the same
-// checks, reservations and counters run on it as on a key of the database; only what the database would keep is not there.
+// It is set up as its documentation says: virtual keys in PostgreSQL, `max_budget` on the key. It needs DATABASE_URL, an
+// empty PostgreSQL database, and that Prisma's engine can be fetched, through which it talks to it. Without a database it has
+// no virtual keys, and what it reserves is never settled: there is nothing to compare.
 //
-// Settings, each given as --litellm NAME: strict (`fail_closed_budget_enforcement`), workers=N, redis (shared counters;
-// needs a redis-server: REDIS_SERVER names one that is not on the PATH). LITELLM_PYTHON: a Python that has the package.
+// Settings, each given as --litellm NAME: strict (`fail_closed_budget_enforcement`), workers=N, redis (shared counters, which
+// it asks for with several workers; REDIS_SERVER names a redis-server that is not on the PATH). LITELLM_PYTHON: a Python
+// that has the package.
 import { execFileSync, spawn } from "node:child_process";
 import fs from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { usd } from "./books.mjs";
 import { MODEL, NANO } from "./provider.mjs";
 
 export const VERSION = "1.106.2";
 const ROOT = path.resolve(import.meta.dirname, "../..");
-const KEY = "sk-proof-of-the-budget";
+const MASTER = "sk-proof-master";
 
 /** A Python with the pinned package: LITELLM_PYTHON, or a virtual environment made once under .tools. */
 function python() {
@@ -27,7 +27,7 @@ function python() {
   if (!fs.existsSync(path.join(dir, "installed"))) {
     console.log(`installing litellm[proxy] ${VERSION} into .tools`);
     execFileSync("python3", ["-m", "venv", dir], { stdio: "inherit" });
-    execFileSync(own, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `litellm[proxy]==${VERSION}`], { stdio: "inherit" });
+    execFileSync(own, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `litellm[proxy]==${VERSION}`, "prisma==0.15.0"], { stdio: "inherit" });
     fs.writeFileSync(path.join(dir, "installed"), "");
   }
   return own;
@@ -51,7 +51,12 @@ export async function startLitellm({ provider, limit_nanousd, settings }) {
     }
     fs.rmSync(dir, { recursive: true, force: true });
   };
+  // Its processes are in groups of their own; nobody else would end them.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => { stop(); process.exit(1); });
   try {
+    if (!process.env.DATABASE_URL) throw new Error("litellm keeps its virtual keys in PostgreSQL: set DATABASE_URL to an empty database");
+    const bin = python();
+    const schema = execFileSync(bin, ["-c", "import importlib.util, os; print(os.path.join(os.path.dirname(importlib.util.find_spec('litellm').origin), 'proxy', 'schema.prisma'))"]).toString().trim();
     const workers = Number(settings.find((s) => s.startsWith("workers="))?.slice(8) ?? 1);
     const start = (name, command, args, env = {}) => {
       const log = fs.openSync(path.join(dir, `${name}.log`), "a");
@@ -73,48 +78,53 @@ export async function startLitellm({ provider, limit_nanousd, settings }) {
         ...(redis ? { cache: true, cache_params: { type: "redis", host: "127.0.0.1", port: redis, supported_call_types: [] } } : {}),
       },
       general_settings: {
-        master_key: "sk-master", custom_auth: "proof_auth.user_api_key_auth", custom_auth_run_common_checks: true,
+        master_key: MASTER, database_url: process.env.DATABASE_URL,
         ...(settings.includes("strict") ? { fail_closed_budget_enforcement: true } : {}),
       },
     };
     fs.writeFileSync(path.join(dir, "config.yaml"), JSON.stringify(config, null, 1)); // JSON is YAML
-    fs.writeFileSync(path.join(dir, "proof_auth.py"), `from litellm.proxy._types import UserAPIKeyAuth, hash_token
-
-KEY = "${KEY}"
-
-
-async def user_api_key_auth(request, api_key: str) -> UserAPIKeyAuth:
-    if api_key != KEY:
-        raise Exception("unknown key")
-    return UserAPIKeyAuth(api_key=hash_token(KEY), token=hash_token(KEY), max_budget=${usd(limit_nanousd)}, spend=0.0)
-`);
     const port = await freePort();
-    const bin = python();
+    try {
+      execFileSync(path.join(path.dirname(bin), "prisma"), ["generate", "--schema", schema], { env: { ...process.env, PATH: `${path.dirname(bin)}:${process.env.PATH}` }, stdio: ["ignore", "ignore", "pipe"] });
+    } catch (error) {
+      throw new Error(`Prisma's client could not be made, without which litellm has no database: ${String(error.stderr).trim()}`);
+    }
     start("litellm", path.join(path.dirname(bin), "litellm"), ["--config", "config.yaml", "--host", "127.0.0.1", "--port", String(port), "--num_workers", String(workers), "--telemetry", "False"], {
-      LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_MODE: "PRODUCTION", LITELLM_LOG: "ERROR", PYTHONPATH: dir,
+      LITELLM_LOCAL_MODEL_COST_MAP: "True", LITELLM_MODE: "PRODUCTION", LITELLM_LOG: "ERROR", DATABASE_URL: process.env.DATABASE_URL,
     });
     const url = `http://127.0.0.1:${port}`;
     for (let tries = 0; ; tries += 1) {
       const up = await fetch(`${url}/health/liveliness`).then((r) => r.ok, () => false);
       if (up) break;
-      if (tries > 240 || children.some((child) => child.exitCode !== null)) throw new Error(`litellm did not start:\n${fs.readFileSync(path.join(dir, "litellm.log"), "utf8").slice(-4_000)}`);
+      if (tries > 240 || children.some((child) => child.exitCode !== null)) throw new Error(`litellm did not start within two minutes:\n${fs.readFileSync(path.join(dir, "litellm.log"), "utf8").slice(-4_000)}`);
       await sleep(500);
     }
     // All workers, not only the first to be ready.
     await sleep(workers > 1 ? 8_000 : 1_000);
+    const admin = async (where, body) => {
+      const response = await fetch(`${url}${where}`, { method: body ? "POST" : "GET", body: body && JSON.stringify(body), headers: { authorization: `Bearer ${MASTER}`, "content-type": "application/json" } });
+      if (!response.ok) throw new Error(`litellm says ${response.status} to ${where}: ${await response.text()}`);
+      return response.json();
+    };
+    const { key } = await admin("/key/generate", { max_budget: limit_nanousd / 1e9, models: [MODEL, `${MODEL}-second`] });
     const versions = execFileSync(bin, ["-c", "import importlib.metadata as m, platform; print('litellm', m.version('litellm'), 'on Python', platform.python_version())"]).toString().trim();
     return {
       name: "litellm",
-      place: () => ({ url, key: KEY }),
+      place: () => ({ url, key }),
       standing: async () => null,
       stop,
       async report(run) {
-        const told = run.answers.filter((a) => a.status >= 400).map((a) => a.message.slice(0, 160));
+        const told = run.answers.filter((a) => a.status >= 400).map((a) => a.message.slice(0, 220));
         const over = told.find((message) => /budget/i.test(message));
+        const last = run.tail.findLast((a) => /budget/i.test(a.message))?.message;
+        await sleep(15_000); // it writes what was spent every ten seconds
+        const { info } = await admin(`/key/info?key=${key}`);
         if (process.env.PROOF_LOG) fs.copyFileSync(path.join(dir, "litellm.log"), process.env.PROOF_LOG);
         return [
           ["peer", `${versions}, ${workers} worker(s)${redis ? ", Redis for the counters" : ""}${settings.includes("strict") ? ", fail_closed_budget_enforcement" : ""}`],
-          ["a refusal says", over ?? "(none for want of money)"],
+          ["its own view of the key's spend", `$${info.spend}`],
+          ["the first refusal says", over ?? "(none for want of money)"],
+          ["the last refusal says", last ?? "(none for want of money)"],
         ];
       },
     };

@@ -20,15 +20,17 @@ const PROSE = "the gateway decides who may call what it may cost where the reque
 /** What the provider does with the first, second, … call of a job; nothing said means it answers well. */
 const TROUBLES = {
   both: [["500"], ["429"], ["reset"], ["500", "500"], ["429", "500", "500", "500"]],
-  stream: [["error event"], ["cut before content", "500"], ["cut"], ["silence"]],
+  stream: [["error event"], ["cut before content", "500"]],
+  /** After these the provider bills what it never reports. */
+  unreported: [["cut"], ["silence"]],
 };
 
 /**
  * Makes job number `n`. Half are streams, half come from OpenAI's SDK; one in four meets trouble, one in eight leaves.
  * @param {() => number} next  @param {string} id
- * @param {{leaves?: boolean, pace_ms?: number}} options  leaves: whether clients may leave early
+ * @param {{calm?: boolean, pace_ms?: number}} options  calm: nobody leaves, and all usage is reported
  */
-export function makeJob(next, id, { leaves = true, pace_ms } = {}) {
+export function makeJob(next, id, { calm = false, pace_ms } = {}) {
   const pick = (list) => list[Math.floor(next() * list.length)];
   const between = (low, high) => low + Math.floor(next() * (high - low + 1));
   const stream = next() < 0.5;
@@ -46,10 +48,10 @@ export function makeJob(next, id, { leaves = true, pace_ms } = {}) {
     think_ms: between(0, 150),
     pace_ms: pace_ms ?? between(0, 8),
     chunk_tokens: between(1, 12),
-    trouble: next() < 0.25 ? pick(stream ? [...TROUBLES.both, ...TROUBLES.stream] : TROUBLES.both) : [],
+    trouble: next() < 0.25 ? pick([...TROUBLES.both, ...(stream ? TROUBLES.stream : []), ...(stream && !calm ? TROUBLES.unreported : [])]) : [],
     leave: null,
   };
-  if (leaves && next() < 0.125) {
+  if (!calm && next() < 0.125) {
     job.leave = stream && next() < 0.6 ? { chunks: between(1, 5) } : { after_ms: between(50, 1_500) };
   }
   return job;
@@ -76,7 +78,7 @@ export function bodyOf(job) {
  * @returns {Promise<{job: string, sent_ms: number, status: number, code: string, id: ?string, held_nanousd: ?number, message: string, ended: string}>}
  *   status 0: no answer (connection refused, or left before one); ended: whole · left · broken · refused
  */
-export async function runJob(job, { url, key, headers = {}, timeout_ms = 120_000 }) {
+export async function runJob(job, { url, key, headers = {}, timeout_ms = 60_000 }) {
   const abort = new AbortController();
   const limit = setTimeout(() => abort.abort(), timeout_ms);
   const leaving = job.leave?.after_ms === undefined ? null : setTimeout(() => abort.abort(), job.leave.after_ms);
