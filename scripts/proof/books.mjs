@@ -85,7 +85,9 @@ export function audit({ calls, rows, limit_nanousd, spent_nanousd, billed_nanous
   for (const [job, own] of rowsOf) {
     if (!callsOf.has(job) && own.some((row) => row.cost_nanousd > 0 && !isUnsettled(row) && !row.usage_estimated)) faults.push(`job ${job} was charged, but no call was made`);
   }
-  if (onLeases > sum(leases, (row) => row.cost_nanousd)) faults.push(`calls without a row billed ${onLeases}, more than all unsettled leases cost`);
+  // What corrections took back from a lease covers nothing any more.
+  const leaseIds = new Set(leases.map((row) => row.request_id));
+  if (onLeases > sum(rows.filter((row) => leaseIds.has(row.request_id)), (row) => row.cost_nanousd)) faults.push(`calls without a row billed ${onLeases}, more than all unsettled leases cost`);
 
   const cost = sum(rows, (row) => row.cost_nanousd);
   const booked = Math.max(cost - limit_nanousd, spent_nanousd - limit_nanousd, 0);

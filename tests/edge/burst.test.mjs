@@ -56,7 +56,8 @@ describe(`160 requests at once over four isolates (PROOF_SEED=${seed})`, { concu
   });
 
   it("the audit would have seen it", () => {
-    const paid = books.rows.findIndex((row) => row.cost_nanousd > 0 && !row.usage_estimated);
+    const only = (row) => books.rows.filter((other) => other.request_id === row.request_id).length === 1;
+    const paid = books.rows.findIndex((row) => row.cost_nanousd > 0 && !row.usage_estimated && only(row));
     const changed = (change) => {
       const copy = { rows: books.rows.map((row) => ({ ...row })), spent_nanousd: books.spent_nanousd };
       change(copy);
@@ -67,6 +68,14 @@ describe(`160 requests at once over four isolates (PROOF_SEED=${seed})`, { concu
     assert.match(changed((copy) => { copy.rows[paid].cost_nanousd -= 1; }), /the provider billed/);
     assert.match(changed((copy) => { copy.rows[paid].cost_nanousd = 2 * limit_nanousd; }), /OVERSPENT by \$.* by the ledger/);
     assert.match(changed((copy) => { copy.spent_nanousd += 1; }), /the object has spent/);
+    // A lease that was never returned covers requests without a row, as far as its own cost goes.
+    const leased = (short) => changed((copy) => {
+      const [row] = copy.rows.splice(paid, 1);
+      copy.rows.push({ ...row, request_id: "lease", metadata: null, upstream_id: null, outcome: "unsettled", cost_nanousd: row.cost_nanousd + 5 });
+      copy.rows.push({ ...row, request_id: "lease", attempt: 1_001, metadata: null, upstream_id: null, outcome: "adjustment", cost_nanousd: -5 - short });
+    });
+    assert.doesNotMatch(leased(0), /row|twice|lease/);
+    assert.match(leased(1), /more than all unsettled leases cost/);
     assert.match(audit({ ...books, calls: provider.calls, limit_nanousd, billed_nanousd: limit_nanousd + 5 }).faults.join("\n"), /OVERSPENT by \$0\.000000005, by the provider's bill/);
   });
 
