@@ -13,6 +13,7 @@
 use edgehold::{
     admit::{
         ledger::{Ledger, Stored, Write},
+        limit::utc_only,
         wire::{Command, Inspection, KeyRecord, Reply},
     },
     config::policy::Policy,
@@ -222,7 +223,7 @@ fn what_old_objects_stored_is_loaded_to_the_same_figures_and_ends_in_the_same_ro
         let last = said.as_array().unwrap().last().unwrap();
         assert_eq!(last["command"], "inspect");
         let now = Timestamp(last["at_ms"].as_i64().unwrap());
-        let ledger = Ledger::load(&stored, now).unwrap();
+        let ledger = Ledger::load(&stored, now, utc_only).unwrap();
         let mut object = Object {
             ledger,
             entries: entries
