@@ -1,7 +1,7 @@
 // The entry module of the tests: the built gateway behind an `env` whose D1 can be made to fail.
 // Control paths start with /__rig; everything else goes to the gateway untouched.
 import { counts, resetCounts, trapNext } from "./crossings.js";
-import gateway, { CustomerLedger as Built } from "./index.js";
+import gateway, { AnswerRecord as BuiltRecord, CustomerLedger as Built } from "./index.js";
 
 // ok · fail (rejects) · lost (does the work, then rejects: the answer was lost, the write was not) · slow:MS
 let mode = "ok";
@@ -52,6 +52,14 @@ export class CustomerLedger extends Built {
   }
 }
 
+export class AnswerRecord extends BuiltRecord {
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.rigCtx = ctx;
+  }
+  fetch() { this.rigCtx.abort("aborted by the test rig"); }
+}
+
 export default {
   ...gateway,
   async fetch(request, env, ctx) {
@@ -66,6 +74,9 @@ export default {
     if (verb === "abort") {
       const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
       await stub.fetch("https://object/__rig/abort").catch(() => {});
+    }
+    if (verb === "abort-record") {
+      await env.ANSWERS.get(env.ANSWERS.idFromString(value)).fetch("https://object/__rig/abort").catch(() => {});
     }
     return new Response("ok");
   },

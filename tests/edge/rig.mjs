@@ -120,6 +120,9 @@ class Gateway {
   /** Breaks the objects off, as a crash of theirs does: requests under way in them fail. */
   async abortObjects() { for (const id of await this.#host("objects")) await fetch(`${this.url}/__rig/abort/${id}`); }
 
+  /** Breaks the records of idempotency keys off, likewise. */
+  async abortRecords() { for (const id of await this.#host("records")) await fetch(`${this.url}/__rig/abort-record/${id}`); }
+
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
   async resetCrossings(isolate = 0) { await fetch(`${this.urls[isolate]}/__rig/reset-crossings`); }

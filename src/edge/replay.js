@@ -1,0 +1,149 @@
+// The Worker's two sides of an idempotency key: an owner tells its answer to the record as it gives it, and whoever comes
+// with the same key is answered from there.
+import { answersOf, callObject, concat, pairs, requests, resumeOf, within } from "./glue.js";
+
+const EMPTY = new Uint8Array(0);
+/** After its own client has left, an owner goes on this long for one that may come back … */
+const LINGER_MS = 5_000;
+/** … and this long while somebody reads along: the runtime ends everything half a minute after a client has left. */
+const LINGER_READ_MS = 25_000;
+
+/** An answer on its way into the record. One message at a time; what comes meanwhile goes with the next. */
+export class Recording {
+  constructor(env, name, token, beatMs, bytesMax) {
+    Object.assign(this, { env, name, token, beatMs, bytesMax });
+    this.head = undefined;
+    this.parts = [];
+    this.size = 0;
+    this.have = 0;
+    this.end = undefined;
+    this.over = false;
+    this.wanted = false;
+    this.changed = () => {};
+  }
+
+  /** Status and headers. */
+  begin(status, headerText) {
+    this.head ??= `${status}\n${headerText}`;
+    this.changed();
+  }
+
+  /** Bytes as the client gets them. */
+  push(bytes) {
+    if (this.over || this.end !== undefined || bytes.length === 0) return;
+    this.size += bytes.length;
+    if (this.size > this.bytesMax) return this.finish("drop");
+    this.parts.push(bytes);
+    this.changed();
+  }
+
+  /** "keep", "share" or "drop"; the first counts. */
+  finish(end) {
+    this.end ??= end;
+    this.changed();
+  }
+
+  /** Whether the call is worth going on with, though its own client left at `since`. */
+  goesOn(since) {
+    const gone = Date.now() - since;
+    return !this.over && this.end === undefined && gone < (this.wanted ? LINGER_READ_MS : LINGER_MS);
+  }
+
+  // What the record does not have yet.
+  rest() {
+    const parts = [];
+    let at = this.parts.reduce((sum, part) => sum + part.length, 0);
+    for (let i = this.parts.length - 1; i >= 0 && at > this.have; i--) {
+      at -= this.parts[i].length;
+      parts.unshift(at < this.have ? this.parts[i].subarray(this.have - at) : this.parts[i]);
+    }
+    return parts.length === 0 ? EMPTY : concat(parts);
+  }
+
+  /** Tells until everything is told, and at least every `beatMs`: silence means that this isolate died. */
+  async run() {
+    try {
+      while (!this.over) {
+        const change = new Promise((resolve) => { this.changed = resolve; });
+        if (this.have === this.size && this.end === undefined) await within(change, this.beatMs);
+        const bytes = this.head === undefined ? EMPTY : this.rest();
+        const { have: from, end } = this;
+        const message = JSON.stringify({ token: this.token, from, head: from === 0 ? this.head : undefined, end });
+        const reply = JSON.parse(await callObject(3, () => answersOf(this.env, this.name).put(message, bytes)));
+        if (reply.have === undefined) break;
+        this.have = reply.have.bytes;
+        this.wanted = reply.have.wanted;
+        if (end !== undefined && this.have === from + bytes.length) break;
+      }
+    } catch (error) {
+      console.error("edgehold: an answer could not be recorded; its idempotency key is free when the lease is over:", String(error?.message ?? error));
+    }
+    this.over = true;
+    this.parts = [];
+  }
+}
+
+/** Asks the record whose the call is; what it has of an answer stays here until `replay`. */
+export function claim(id, op, name, text) {
+  const request = requests.get(id);
+  const resume = resumeOf(id, op);
+  callObject(3, () => answersOf(request.env, name).claim(text)).then(
+    ({ reply, ...found }) => {
+      request.found = { name, ...found };
+      resume(0, reply);
+    },
+    (error) => resume(-1, String(error?.message ?? error)),
+  );
+}
+
+export function record(id, name, token, beatMs, bytesMax) {
+  const request = requests.get(id);
+  request.recording = new Recording(request.env, name, token, beatMs, bytesMax);
+  request.ctx.waitUntil(request.recording.run());
+}
+
+/** Answers with what the claim found, and what of it is still to come. */
+export function replay(id, op, how, abandoned) {
+  const request = requests.get(id);
+  const resume = resumeOf(id, op);
+  const { name, head, of, state, bytes } = request.found;
+  request.found = null;
+  const line = head.indexOf("\n");
+  const headers = { ...pairs(head.slice(line + 1)), "x-edgehold-idempotent-replay": how };
+  const init = { status: Number(head.slice(0, line)), headers };
+  const last = new TextEncoder().encode(abandoned);
+  if (state !== "open" && state !== "wait") {
+    request.resolve(new Response(state === "whole" ? bytes : concat([bytes, last]), init));
+    // Rust is on the stack: it must not be entered again before it has returned.
+    queueMicrotask(() => resume(0, ""));
+    return;
+  }
+  const pipe = new IdentityTransformStream();
+  request.relaying = true;
+  request.resolve(new Response(pipe.readable, init));
+  follow(request.env, name, of, bytes, last, pipe.writable.getWriter()).then(() => resume(0, ""), () => resume(0, ""));
+}
+
+async function follow(env, name, of, bytes, last, writer) {
+  let from = 0;
+  let state = "open";
+  try {
+    for (;;) {
+      if (bytes.length > 0) await writer.write(bytes);
+      from += bytes.length;
+      if (state === "whole") break;
+      if (state === "lost") {
+        await writer.write(last);
+        break;
+      }
+      try {
+        ({ state, bytes } = await callObject(3, () => answersOf(env, name).read(of, from)));
+      } catch {
+        ({ state, bytes } = { state: "lost", bytes: EMPTY });
+      }
+    }
+    await writer.close();
+  } catch {
+    // This client is gone; the call is not its own.
+  }
+}
