@@ -99,7 +99,10 @@ fn an_owner_that_is_silent_for_a_lease_has_lost_the_call_and_one_that_is_heard_h
     let mut record = Record::default();
     let (_, Write::Claim(body)) = record.claim(T0, &claim("a", "x")) else { panic!() };
     let heard = T0.plus_ms(LEASE_MS - 1);
-    assert_eq!(record.put(heard, &put("a", 0, false, None), 0, false).0, Taken::Have { bytes: 0, wanted: false });
+    assert_eq!(
+        record.put(heard, &put("a", 0, false, None), 0, false).0,
+        Taken::Have { bytes: 0, wanted: false }
+    );
     let later = heard.plus_ms(LEASE_MS - 1);
     assert_eq!(record.lease_left_ms(later), 1);
     assert_eq!(record.claim(later, &claim("b", "x")).0, Claimed::Wait { of: "a".to_owned() });
