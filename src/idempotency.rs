@@ -24,6 +24,10 @@ const TTL_S: i64 = 24 * 60 * 60;
 const TTL_S_MAX: i64 = 30 * 24 * 60 * 60;
 /// An isolate that was not heard of for this long is taken for dead. It is heard of three times as often.
 const LEASE_MS: i64 = 15_000;
+/// A client that leaves its stream may come back for it: the call goes on this long for nobody …
+pub const LINGER_ALONE_MS: u32 = 5_000;
+/// … and this long for those who read along. The runtime ends everything half a minute after a client has left.
+pub const LINGER_READ_MS: u32 = 25_000;
 /// Nobody waits longer than this for a call to begin to answer. Owners have time-outs of their own; this bounds a fault.
 const WAIT_MS_MAX: i64 = 30 * 60_000;
 
@@ -105,7 +109,7 @@ fn reused() -> Refusal {
 /// The last event of a stream whose owner died or left: those who read along try again, with the same key.
 fn abandoned_event() -> String {
     let error = json!({"error": {"message": "The call this answer came from ended before its answer was complete. Try again with the same Idempotency-Key.",
-                                 "type": "api_error", "param": null, "code": "call_abandoned"}});
+                                 "type": "api_error", "param": null, "code": "stream_abandoned"}});
     format!("\n\ndata: {error}\n\n")
 }
 

@@ -26,7 +26,7 @@ const READ_BYTES = 65536;
 const TICK_MS = 1000;
 /** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
 const KEEP_BYTES = 8 << 20;
-const TIMED_OUT = Symbol("timed out");
+export const TIMED_OUT = Symbol("timed out");
 
 export function attach(exports) {
   core = exports;

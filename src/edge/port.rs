@@ -15,7 +15,16 @@ extern "C" {
     /// Asks the record of an idempotency key.
     pub(super) fn claim(id: u32, op: u32, name: &str, claim: &str);
     /// From now on what the client is answered is told to that record, as `token`.
-    pub(super) fn record(id: u32, name: &str, token: &str, beat_ms: f64, bytes_max: u32);
+    #[allow(clippy::too_many_arguments, reason = "one crossing")]
+    pub(super) fn record(
+        id: u32,
+        name: &str,
+        token: &str,
+        beat_ms: f64,
+        bytes_max: u32,
+        alone_ms: u32,
+        read_ms: u32,
+    );
     /// Answers the client with what the claim found.
     pub(super) fn replay(id: u32, op: u32, how: &str, abandoned: &str);
     /// Calls a provider.

@@ -1,12 +1,10 @@
 // The Worker's two sides of an idempotency key: an owner tells its answer to the record as it gives it, and whoever comes
 // with the same key is answered from there.
-import { answersOf, callObject, concat, pairs, requests, resumeOf, within } from "./glue.js";
+import { answersOf, callObject, concat, pairs, requests, resumeOf, TIMED_OUT, within } from "./glue.js";
 
 const EMPTY = new Uint8Array(0);
-/** After its own client has left, an owner goes on this long for one that may come back … */
-const LINGER_MS = 5_000;
-/** … and this long while somebody reads along: the runtime ends everything half a minute after a client has left. */
-const LINGER_READ_MS = 25_000;
+/** A client that reads nothing for this long is taken to be gone. */
+const WRITE_MS = 300_000;
 /** Between two messages while nobody reads along; after thirty of them, a beat. */
 const ALONE_MS = 1_000;
 const ALONE_TIMES = 30;
@@ -15,8 +13,8 @@ const READ_ALONG = [[200, 20], [2_200, 100], [Infinity, 500]];
 
 /** An answer on its way into the record. One message at a time; what comes meanwhile goes with the next. */
 export class Recording {
-  constructor(env, name, token, beatMs, bytesMax) {
-    Object.assign(this, { env, name, token, beatMs, bytesMax });
+  constructor(env, name, token, beatMs, bytesMax, aloneMs, readMs) {
+    Object.assign(this, { env, name, token, beatMs, bytesMax, aloneMs, readMs });
     this.head = undefined;
     this.parts = [];
     this.size = 0;
@@ -55,7 +53,7 @@ export class Recording {
   goesOn(since) {
     this.left = true;
     const gone = Date.now() - since;
-    return !this.over && this.end === undefined && gone < (this.wanted ? LINGER_READ_MS : LINGER_MS);
+    return !this.over && this.end === undefined && gone < (this.wanted ? this.readMs : this.aloneMs);
   }
 
   // What the record does not have yet.
@@ -113,9 +111,9 @@ export function claim(id, op, name, text) {
   );
 }
 
-export function record(id, name, token, beatMs, bytesMax) {
+export function record(id, ...told) {
   const request = requests.get(id);
-  request.recording = new Recording(request.env, name, token, beatMs, bytesMax);
+  request.recording = new Recording(request.env, ...told);
   request.ctx.waitUntil(request.recording.run());
 }
 
@@ -146,7 +144,7 @@ async function follow(env, name, of, bytes, last, writer) {
   let state = "open";
   try {
     for (;;) {
-      if (bytes.length > 0) await writer.write(bytes);
+      if (bytes.length > 0 && (await within(writer.write(bytes), WRITE_MS)) === TIMED_OUT) return void writer.abort(TIMED_OUT).catch(() => {});
       from += bytes.length;
       if (state === "whole") break;
       if (state === "lost") {

@@ -180,7 +180,15 @@ impl World for EdgeWorld {
             serde_json::from_str(&text).map_err(|error| Fault(format!("answer record: {error}")))?;
         if claimed == Claimed::New {
             let beat_ms = (claim.lease_ms / 3).max(1) as f64;
-            port::record(self.id, place, &claim.token, beat_ms, idempotency::ANSWER_BYTES_MAX);
+            port::record(
+                self.id,
+                place,
+                &claim.token,
+                beat_ms,
+                idempotency::ANSWER_BYTES_MAX,
+                idempotency::LINGER_ALONE_MS,
+                idempotency::LINGER_READ_MS,
+            );
         }
         Ok(claimed)
     }

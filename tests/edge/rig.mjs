@@ -123,6 +123,9 @@ class Gateway {
   /** Breaks the records of idempotency keys off, likewise. */
   async abortRecords() { for (const id of await this.#host("records")) await fetch(`${this.url}/__rig/abort-record/${id}`); }
 
+  /** The records of idempotency keys that there are. */
+  records() { return this.#host("records"); }
+
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
   async resetCrossings(isolate = 0) { await fetch(`${this.urls[isolate]}/__rig/reset-crossings`); }

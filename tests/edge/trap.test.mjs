@@ -80,7 +80,7 @@ it("a trap in the Worker frees its idempotency keys: who waits makes the call an
   assert.equal(made.status, 200);
   assert.equal(made.headers.get("x-edgehold-idempotent-replay"), null);
   const events = sseData(await along.text());
-  assert.equal(JSON.parse(events.at(-1)).error.code, "call_abandoned");
+  assert.equal(JSON.parse(events.at(-1)).error.code, "stream_abandoned");
   up.release(4);
   assert.equal(sseData(await streaming.text()).at(-1), "[DONE]", "the stream itself came to its end");
   go();
