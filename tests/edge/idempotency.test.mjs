@@ -291,6 +291,37 @@ describe("when something dies", () => {
     assert.equal((await stored(key)).text, again.text);
   });
 
+  it("the isolate that made the call: who waits makes it anew, who reads along is told and may try again", { timeout: 30_000 }, async () => {
+    const before = up.requests.length;
+    const [plain, streamed] = [randomUUID(), randomUUID()];
+    up.next({ stall: "headers" }, { chunks: 20, gate: true });
+    const leaving = new AbortController();
+    const dead = ask(plain, PLAIN, { isolate: 1, signal: leaving.signal }).catch(() => null);
+    await waitFor("the call", () => calls(before) === 1);
+    const stream = await gw.chat(tenant.secret, STREAM, { isolate: 1, signal: leaving.signal, headers: { "idempotency-key": streamed } });
+    const along = ask(streamed, STREAM);
+    await waitFor("the other call", () => calls(before) === 2);
+    await sleep(100);
+    await gw.silent(1, true);
+    try {
+      const made = await ask(plain);
+      assert.equal(made.status, 200);
+      assert.equal(made.replay, null);
+      const read = await along;
+      assert.equal(read.replay, "attached");
+      assert.equal(JSON.parse(sseData(read.text).at(-1)).error.code, "stream_abandoned");
+      const again = await ask(streamed, STREAM);
+      assert.equal(again.replay, null);
+      assert.equal(sseData(again.text).at(-1), "[DONE]");
+      assert.equal(calls(before), 4);
+    } finally {
+      await gw.silent(1, false);
+      leaving.abort();
+      up.release(20);
+      await Promise.all([dead, stream.body.cancel().catch(() => {})]);
+    }
+  });
+
   it("the record, in mid-stream: it is told everything again", { timeout: 30_000 }, async () => {
     const key = randomUUID(), before = up.requests.length;
     up.next({ chunks: 8, gate: true });
