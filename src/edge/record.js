@@ -1,13 +1,13 @@
 // The Durable Object of one idempotency key: the bytes of an answer in memory while it comes, on disk when it is over.
 // Whose the call is, what is kept and for how long is decided in Rust (src/idempotency/record.rs).
 
-const SCHEMA = `
-CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS part (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL);`;
+/** Row 0 is the call, as Rust wrote it; the others are the answer's bytes in order. */
+const SCHEMA = "CREATE TABLE record (number INTEGER PRIMARY KEY, body NOT NULL)";
 /** A value of the database holds 2 MB at most. */
 const PART_BYTES = 1 << 20;
 /** Whoever waits is answered after this at the latest, and asks again. */
 const WAIT_MS = 10_000;
+const EMPTY = new Uint8Array(0);
 
 export class Answer {
   constructor(ctx, current) {
@@ -17,6 +17,7 @@ export class Answer {
     this.machine = null;
     this.epoch = -1;
     this.parts = [];
+    this.written = false;
     this.waiting = new Set();
   }
 
@@ -24,17 +25,15 @@ export class Answer {
   state() {
     const { core, epoch } = this.current();
     if (this.machine === null || this.epoch !== epoch) {
-      const body = this.rows("record").length > 0 ? this.sql.exec("SELECT body FROM record").one().body : undefined;
-      this.machine = new core.RecordCore(body, Date.now());
+      const all = (query) => [...this.sql.exec(query).raw()];
+      // No table before the first claim, and none after what was stored has gone.
+      this.written = all("SELECT 1 FROM sqlite_master WHERE name = 'record'").length > 0;
+      const [call = [], ...parts] = this.written ? all("SELECT body FROM record ORDER BY number") : [];
+      this.machine = new core.RecordCore(call[0], Date.now());
       this.epoch = epoch;
-      this.parts = this.rows("part").length > 0 ? [...this.sql.exec("SELECT bytes FROM part ORDER BY number").raw()].map(([bytes]) => new Uint8Array(bytes)) : [];
+      this.parts = parts.map(([bytes]) => new Uint8Array(bytes));
     }
     return this.machine;
-  }
-
-  // No table before the first claim, and none after what was stored has gone.
-  rows(table) {
-    return [...this.sql.exec("SELECT 1 FROM sqlite_master WHERE name = ?", table).raw()];
   }
 
   step(run) {
@@ -49,16 +48,22 @@ export class Answer {
   }
 
   write(what, body) {
-    if (what === "clear") return void this.storage.deleteAll();
+    if (what === "clear") return void this.clear();
+    // All of an answer or nothing of it.
     this.storage.transactionSync(() => {
-      this.sql.exec(SCHEMA);
-      this.sql.exec("INSERT OR REPLACE INTO record VALUES (1, ?)", body);
-      this.sql.exec("DELETE FROM part");
-      if (what !== "keep") return;
-      const whole = this.from(0);
-      for (let at = 0; at < whole.length; at += PART_BYTES) this.sql.exec("INSERT INTO part VALUES (?, ?)", at, whole.slice(at, at + PART_BYTES).buffer);
+      if (!this.written) this.sql.exec(SCHEMA);
+      else this.sql.exec("DELETE FROM record");
+      this.sql.exec("INSERT INTO record VALUES (0, ?)", body);
+      const whole = what === "keep" ? this.from(0) : EMPTY;
+      for (let at = 0; at < whole.length; at += PART_BYTES) this.sql.exec("INSERT INTO record VALUES (?, ?)", at + 1, whole.slice(at, at + PART_BYTES).buffer);
     });
+    this.written = true;
     if (what === "claim") this.storage.setAlarm(this.machine.expires_at());
+  }
+
+  clear() {
+    this.written = false;
+    return this.storage.deleteAll();
   }
 
   from(start) {
@@ -126,7 +131,7 @@ export class Answer {
 
   progress(of, from) {
     const state = this.step((machine) => machine.read(Date.now(), JSON.stringify({ of, from })));
-    return { of, state, bytes: state === "wait" ? new Uint8Array(0) : this.from(from) };
+    return { of, state, bytes: state === "wait" ? EMPTY : this.from(from) };
   }
 
   async read(of, from) {
@@ -142,6 +147,6 @@ export class Answer {
     const next = this.step((machine) => machine.expire(Date.now()));
     if (next > 0) return this.storage.setAlarm(next);
     this.parts = [];
-    return this.storage.deleteAll();
+    return this.clear();
   }
 }
