@@ -14,7 +14,15 @@ mod record;
 mod tasks;
 mod world;
 
-use crate::{pipeline, ports::ClientRequest, service};
+use crate::{
+    admit::{
+        wallet::{TICK_MS, Wallet},
+        wire::Reply,
+    },
+    pipeline,
+    ports::ClientRequest,
+    service,
+};
 use wasm_bindgen::prelude::wasm_bindgen;
 use world::EdgeWorld;
 
@@ -69,6 +77,51 @@ pub fn start(id: u32, now: f64, head: &str, too_large: bool, body: Vec<u8>) {
 pub fn resume(op: u32, now: f64, code: i32, text: String, bytes: Vec<u8>) {
     tasks::set_now(now);
     tasks::resume(op, tasks::Outcome { code, text, bytes });
+}
+
+/// Reports on leases that are due: lines of customer, lease and command, told apart by tabs. `-`: nothing is left to look
+/// after.
+#[wasm_bindgen]
+#[must_use]
+pub fn reports(now: f64) -> String {
+    tasks::set_now(now);
+    let (due, empty) = memory::wallet(|wallet| (wallet.reports(tasks::now()), wallet.is_empty()));
+    if due.is_empty() && empty {
+        memory::wallet(Wallet::dismiss_keeper);
+        return "-".to_owned();
+    }
+    let mut lines = String::new();
+    for (customer, lease, command) in due {
+        let Ok(command) = serde_json::to_string(&command) else { continue };
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        for part in [customer.as_str(), "\t", &lease, "\t", &command] {
+            lines.push_str(part);
+        }
+    }
+    lines
+}
+
+/// The object's answer to a report; none if it did not arrive.
+#[wasm_bindgen]
+pub fn reported(now: f64, lease: &str, reply: Option<String>) {
+    tasks::set_now(now);
+    let reply = reply.and_then(|text| serde_json::from_str::<Reply>(&text).ok());
+    memory::wallet(|wallet| wallet.reported(tasks::now(), lease, reply));
+}
+
+/// Whoever looks after the wallet cannot go on for long: the next request shall begin another.
+#[wasm_bindgen]
+pub fn relieve_keeper() {
+    memory::wallet(Wallet::dismiss_keeper);
+}
+
+/// How often reports are looked for, in ms.
+#[wasm_bindgen]
+#[must_use]
+pub fn tick_ms() -> u32 {
+    u32::try_from(TICK_MS).unwrap_or(50)
 }
 
 /// A read of a filtered stream: what of it may pass.

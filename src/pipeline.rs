@@ -1,29 +1,28 @@
 //! The path of a request. Read this first.
 
+mod case;
+
 use crate::{
     admit::{
-        bound::{self, TokenBound},
-        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
+        bound,
+        wire::{Command, KeyRecord, Settlement, Standing},
     },
-    authenticate::{self, authenticate},
-    config::policy::Policy,
+    authenticate::authenticate,
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
     idempotency,
-    model::{id::RequestId, money::NanoUsd, time::Timestamp},
-    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
+    model::{id::RequestId, money::NanoUsd},
+    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
-    route::{self, Plan},
-    settle::{Account, row::Outcome},
+    settle::row::Outcome,
 };
+use case::Case;
 use futures_util::future::join;
 use serde_json::json;
 use std::{cell::RefCell, rc::Rc};
 
 /// Bodies larger than this are refused unread.
 pub const BODY_BYTES_MAX: usize = 20 << 20;
-/// A hold outlives the last moment its request can end by this, so that a settlement under way still finds it.
-const HOLD_GRACE_MS: i64 = 60_000;
 
 /// Serves one chat completion.
 ///
@@ -54,11 +53,21 @@ pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
     if let Some(seconds) = refusal.retry_after_s() {
         headers.push(("retry-after", seconds.to_string()));
     }
+    headers.extend(refusal.headers.iter().cloned());
     if refusal.status == 409 {
         // OpenAI's SDKs take a 409 for a lock and try again.
         headers.push(("x-should-retry", "false".to_owned()));
     }
     world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+}
+
+/// Tells the ledger what a request came to: through the lease it was admitted from, or by name.
+fn settle<W: World>(world: &W, key: &KeyRecord, settlement: Settlement) {
+    let now = world.now();
+    if let Some(settlement) = world.wallet(|wallet| wallet.settle(now, settlement)) {
+        world.settle(&key.customer, &Command::Settle(settlement));
+    }
+    world.keep_wallet();
 }
 
 async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) -> Result<(), Refusal> {
@@ -89,15 +98,19 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         if fresh {
             case.ticket.push_str("-2");
         }
-        let standing = case.hold(world, NanoUsd::ZERO, 0).await?;
+        let standing = case.admit(world).await?;
         case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
-            let release = Command::Settle(Settlement::of(case.ticket, &[]));
-            if let Err(fault) = world.ledger(&key.customer, &release).await {
-                // The client will be told that nothing was charged: it is tried again in the background.
-                world.settle(&key.customer, &release);
-                return Err(Refusal::unavailable(fault.0));
+            let release = Settlement::of(case.ticket, &[]);
+            let now = world.now();
+            if let Some(release) = world.wallet(|wallet| wallet.settle(now, release)) {
+                let release = Command::Settle(release);
+                if let Err(fault) = world.ledger(&key.customer, &release).await {
+                    // The client will be told that nothing was charged: it is tried again in the background.
+                    world.settle(&key.customer, &release);
+                    return Err(Refusal::unavailable(fault.0));
+                }
             }
             key = authenticate(world, request, true).await?;
             continue;
@@ -106,246 +119,6 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         return Ok(());
     }
     Err(Refusal::unavailable("the key's record in the object is older than its node"))
-}
-
-/// An admitted request: everything the later stages need, in one place.
-struct Case<'a> {
-    id: &'a RequestId,
-    ticket: String,
-    request: &'a ClientRequest,
-    chat: &'a ChatRequest,
-    policy: &'a Policy,
-    key: &'a KeyRecord,
-    plan: Plan<'a>,
-    admitted_at: Timestamp,
-    deadline: Timestamp,
-    /// The dearest of all targets; `None` if one of them has no price.
-    bound: Option<NanoUsd>,
-    tokens: TokenBound,
-}
-
-impl<'a> Case<'a> {
-    fn new<W: World>(
-        world: &W,
-        id: &'a RequestId,
-        request: &'a ClientRequest,
-        chat: &'a ChatRequest,
-        policy: &'a Policy,
-        key: &'a KeyRecord,
-    ) -> Result<Self, Refusal> {
-        let plan = route::plan(policy, key, request, chat, &|name| world.header(name))?;
-        if let Some(name) = chat.unmetered {
-            return Err(Refusal::bad_param(
-                "unsupported_parameter",
-                name,
-                format!(
-                    "'{name}' can cost more than tokens, or another model's tokens, which this gateway cannot hold yet. Leave it out."
-                ),
-            ));
-        }
-        let bytes = request.body.len();
-        let mut most = TokenBound { input: 0, output: 0, cap_to_send: None };
-        let mut bound = Some(NanoUsd::ZERO);
-        for stop in &plan.stops {
-            let tokens = bound::tokens(chat, bytes, key.default_max_tokens, stop.price.as_ref());
-            most.input = most.input.max(tokens.input);
-            most.output = most.output.max(tokens.output);
-            let dearest =
-                stop.price.map(|price| price.upper_bound(tokens.input, tokens.output, held_tier(chat)));
-            bound = bound.zip(dearest).map(|(a, b)| a.max(b));
-        }
-        let admitted_at = world.now();
-        let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
-        Ok(Self {
-            id,
-            ticket: id.0.clone(),
-            request,
-            chat,
-            policy,
-            key,
-            plan,
-            admitted_at,
-            deadline: admitted_at.plus_ms(total_ms),
-            bound,
-            tokens: most,
-        })
-    }
-
-    fn account(&self) -> Account<'_> {
-        Account {
-            id: self.id,
-            at: self.admitted_at,
-            key: self.key,
-            chat: self.chat,
-            plan: &self.plan,
-            policy_version: self.policy.version,
-            held: self.bound,
-        }
-    }
-
-    /// Holds the bound, and what earlier attempts already cost and used on top.
-    async fn hold<W: World>(&self, world: &W, spent: NanoUsd, used: u64) -> Result<Standing, Refusal> {
-        let grace_ms = world
-            .variable("EDGEHOLD_HOLD_GRACE_MS")
-            .and_then(|text| text.parse::<i64>().ok())
-            .unwrap_or(HOLD_GRACE_MS);
-        let limit = self.plan.route.rate_limit;
-        let command = Command::Hold(Hold {
-            ticket: self.ticket.clone(),
-            key: self.key.id.clone(),
-            bound: self.bound.map(|bound| bound.plus(spent)),
-            tokens: self.tokens.input.saturating_add(self.tokens.output).saturating_add(used),
-            extends: spent > NanoUsd::ZERO,
-            ttl_ms: self.deadline.since_ms(world.now()).max(0).saturating_add(grace_ms),
-            route: limit.map(|limit| RouteLimit {
-                name: self.plan.route.name.clone(),
-                rpm: limit.rpm,
-                tpm: limit.tpm,
-            }),
-            unsettled: self.account().unsettled(),
-        });
-        match world.ledger(&self.key.customer, &command).await {
-            Ok(Reply::Held(standing)) => Ok(standing),
-            Ok(Reply::Refused(denial)) => Err(self.denied(&denial)),
-            Ok(other) => Err(Refusal::unavailable(format!("the object answered a hold with {other:?}"))),
-            Err(fault) => {
-                // The hold may have been taken and only its answer lost. A new one is given back, since the client is
-                // told that nothing was charged; an extended one is settled with its request.
-                if spent == NanoUsd::ZERO {
-                    let release = Settlement::of(self.ticket.clone(), &[]);
-                    world.settle(&self.key.customer, &Command::Settle(release));
-                }
-                Err(Refusal::unavailable(fault.0))
-            }
-        }
-    }
-
-    /// The object's refusal in words for the caller.
-    fn denied(&self, denial: &Denial) -> Refusal {
-        match denial {
-            Denial::UnknownKey => authenticate::unknown(),
-            Denial::Blocked { level } => authenticate::blocked(level.word()),
-            Denial::Expired => authenticate::expired(),
-            Denial::Unpriced { level } => Refusal::bad_param(
-                "model_not_priced",
-                "model",
-                format!(
-                    "The model '{}' (or a fallback of it) has no price here, and this {} has a budget, so it cannot be admitted. The operator can set one under `prices`.",
-                    self.chat.model,
-                    level.word()
-                ),
-            ),
-            Denial::Rate { level, unit, limit, retry_after_ms } => {
-                let message = match retry_after_ms {
-                    Some(ms) => format!(
-                        "Rate limit of this {}: {limit} {} per minute. Try again in {} s.",
-                        level.word(),
-                        unit.word(),
-                        (ms + 999) / 1_000
-                    ),
-                    None => format!(
-                        "This request may use up to {} tokens; the limit of this {} is {limit} per minute. Lower max_tokens.",
-                        self.tokens.input.saturating_add(self.tokens.output),
-                        level.word()
-                    ),
-                };
-                let mut refusal = Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message).with(
-                    "limit",
-                    json!({"level": level.word(), "kind": unit.word(), "window": "minute", "limit": limit}),
-                );
-                refusal.retry_after_ms = *retry_after_ms;
-                refusal
-            }
-            Denial::Budget { level, window, limit, taken, resets_at, least } => {
-                let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
-                // What would fit must fit at every level, not only at the one that refused.
-                let affordable = self.affordable_output(remaining.min(*least)).filter(|tokens| *tokens > 0);
-                let needed = self.bound.unwrap_or(NanoUsd::ZERO);
-                let hint = match affordable {
-                    Some(tokens) => format!(" With max_tokens {tokens} it would fit."),
-                    None => String::new(),
-                };
-                let mut refusal = Refusal::new(
-                    402,
-                    "insufficient_quota",
-                    "insufficient_budget",
-                    format!(
-                        "The {} budget of this {} has ${remaining} left; this request can cost up to ${needed}.{hint}",
-                        window.word(),
-                        level.word()
-                    ),
-                )
-                .with(
-                    "limit",
-                    json!({"level": level.word(), "kind": "budget", "window": window.word(),
-                           "limit_nanousd": limit, "taken_nanousd": taken, "remaining_nanousd": remaining,
-                           "needed_nanousd": needed,
-                           "resets_at": resets_at.map(Timestamp::to_rfc3339)}),
-                );
-                if let Some(tokens) = affordable {
-                    refusal = refusal.with("affordable_max_tokens", tokens);
-                }
-                refusal
-            }
-        }
-    }
-
-    /// The largest output cap with which every target fits into `remaining`.
-    fn affordable_output(&self, remaining: NanoUsd) -> Option<u64> {
-        let bytes = self.request.body.len();
-        let each = self.plan.stops.iter().map(|stop| {
-            let price = stop.price?;
-            // Naming a smaller cap makes the body itself a little longer.
-            let tokens = bound::tokens(self.chat, bytes + 40, self.key.default_max_tokens, Some(&price));
-            Some(
-                price.affordable_output(remaining, tokens.input, held_tier(self.chat))
-                    / self.chat.choices.max(1),
-            )
-        });
-        // No answer if one of the targets has no price.
-        each.collect::<Option<Vec<u64>>>()?.into_iter().min()
-    }
-
-    fn answer_headers(&self, attempts: &[Attempt], standing: Option<&Standing>) -> Headers {
-        let mut headers: Headers = Vec::with_capacity(16);
-        headers.push(("x-edgehold-request-id", self.id.0.clone()));
-        if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
-            headers.push(("x-edgehold-provider", stop.target.provider.clone()));
-            headers.push(("x-edgehold-model", visible(&stop.target.model)));
-        }
-        headers.push(("x-edgehold-route", visible(&self.plan.route.name)));
-        headers.push(("x-edgehold-attempts", attempts.len().to_string()));
-        headers.push(("x-edgehold-cache", "off".to_owned()));
-        let Some(standing) = standing else { return headers };
-        if let Some(remaining) = standing.budget_remaining {
-            headers.push(("x-edgehold-budget-remaining-usd", remaining.to_string()));
-            headers.push(("x-edgehold-budget-held-usd", self.bound.unwrap_or_default().to_string()));
-        }
-        if let Some(rate) = standing.requests {
-            headers.push(("x-ratelimit-limit-requests", rate.limit.to_string()));
-            headers.push(("x-ratelimit-remaining-requests", rate.remaining.to_string()));
-            headers.push(("x-ratelimit-reset-requests", format!("{}ms", rate.reset_ms)));
-        }
-        if let Some(rate) = standing.tokens {
-            headers.push(("x-ratelimit-limit-tokens", rate.limit.to_string()));
-            headers.push(("x-ratelimit-remaining-tokens", rate.remaining.to_string()));
-            headers.push(("x-ratelimit-reset-tokens", format!("{}ms", rate.reset_ms)));
-        }
-        headers
-    }
-}
-
-/// The tier the bound is computed for. `auto` lets the project decide, which may mean the dearest.
-fn held_tier(chat: &ChatRequest) -> Option<&str> {
-    match chat.service_tier.as_deref() {
-        Some("auto") => Some("priority"),
-        tier => tier,
-    }
-}
-
-/// A name fit for a header: names of models and routes are the operator's, and may hold anything.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// Earlier attempts that cost something must fit beside the next one.
@@ -374,7 +147,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         request: case.request,
         chat: case.chat,
         plan: &case.plan,
-        default_cap: case.key.default_max_tokens,
+        caps: case.caps,
         deadline: case.deadline,
     };
     let mut attempts = Vec::with_capacity(1);
@@ -398,12 +171,11 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         Dispatched::Stream(opening) => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache, no-transform".to_owned()));
-            stream(world, case, opening, headers, &mut attempts).await;
+            aside(stream(world, case, opening, headers, &mut attempts)).await;
         }
     }
     if standing.is_some() {
-        let settlement = case.account().settlement(&case.ticket, &attempts);
-        world.settle(&case.key.customer, &Command::Settle(settlement));
+        settle(world, case.key, case.account().settlement(&case.ticket, &attempts));
     }
 }
 
@@ -499,8 +271,9 @@ fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Optio
             attempt.usage_json = meter.usage_json;
         }
         None => {
-            let price = case.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
-            attempt.estimate(bound::estimated_input(case.chat, price), meter.estimated_output());
+            let stop = case.plan.stops.get(attempt.stop);
+            let input = stop.map_or(0, |stop| bound::estimated_input(case.chat, stop.reader()));
+            attempt.estimate(input, meter.estimated_output());
         }
     }
     attempt.service_tier = meter.service_tier;

@@ -4,7 +4,10 @@
 //! implements it over the runtime; tests implement it over plain memory, with failures.
 
 use crate::{
-    admit::wire::{Command, KeyRecord, Reply},
+    admit::{
+        wallet::Wallet,
+        wire::{Command, KeyRecord, Reply},
+    },
     config::policy::Policy,
     dialect::openai_chat::stream::Filter,
     idempotency::record::{Claim, Claimed},
@@ -14,7 +17,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
 
 /// A part of the infrastructure did not do its work. The text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +204,10 @@ pub trait World {
         digest: &KeyDigest,
         fresh: bool,
     ) -> Result<Option<Rc<KeyRecord>>, Fault>;
+    /// What this isolate has leased. Not to be entered again from within.
+    fn wallet<T>(&self, run: impl FnOnce(&mut Wallet) -> T) -> T;
+    /// Sees to it that somebody looks after the wallet: sends what it has to report, and hears the answers.
+    fn keep_wallet(&self);
     /// Asks the customer's object and waits for its answer.
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault>;
     /// Tells the customer's object, after the answer, with retries.
@@ -235,4 +242,10 @@ pub trait World {
     fn forget_key(&self, digest: &KeyDigest);
     /// A line in the operator's log. Never prompts, never credentials.
     fn log(&self, message: &str);
+}
+
+/// A future in a place of its own. What most requests never do stays out of the future that every request moves and
+/// polls, and the compiler cannot merge its code into it.
+pub fn aside<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(future)
 }

@@ -23,6 +23,8 @@ pub struct Refusal {
     pub retry_after_ms: Option<i64>,
     /// Further members of the error object.
     pub extra: Map<String, Value>,
+    /// Further headers: where the caller stands.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -38,6 +40,7 @@ impl Refusal {
             operator: None,
             retry_after_ms: None,
             extra: Map::new(),
+            headers: Vec::new(),
         }
     }
 

@@ -130,6 +130,8 @@ impl Account<'_> {
             upstream_id: None,
             metadata: (!self.plan.metadata.is_empty())
                 .then(|| serde_json::to_string(&self.plan.metadata).unwrap_or_default()),
+            adjusts: None,
+            reason: None,
             error: None,
         }
     }

@@ -37,6 +37,8 @@ pub(super) fn level(kind: &str) -> Level {
 #[serde(default)]
 struct Body {
     limits: Limits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    each_user: Option<Limits>,
     blocked: bool,
     /// A revoked key is blocked for ever.
     revoked: bool,
@@ -85,6 +87,7 @@ impl Node {
             level: self.level,
             team: self.team.clone(),
             limits: self.body.limits.clone(),
+            each_user: self.body.each_user.clone(),
             blocked: self.body.blocked || self.body.revoked,
             expires_at: self.body.expires_at,
             revision: self.revision,
@@ -175,7 +178,7 @@ fn known(level: Level) -> &'static [&'static str] {
     match level {
         Level::Customer => CUSTOMER_FIELDS,
         Level::Team => TEAM_FIELDS,
-        Level::Key | Level::Route => KEY_FIELDS,
+        Level::Key | Level::Route | Level::User => KEY_FIELDS,
     }
 }
 
@@ -221,7 +224,7 @@ pub(super) async fn create<W: World>(
             let customer = CustomerId(required(fields.text("customer_id")?, "customer_id")?);
             (TeamId::mint(world.random()).0, customer, None, required(name, "name")?, None)
         }
-        Level::Key | Level::Route => {
+        Level::Key | Level::Route | Level::User => {
             let customer = CustomerId(required(fields.text("customer_id")?, "customer_id")?);
             let team = fields.text("team_id")?.flatten().map(TeamId);
             let key = PresentedKey::mint(&customer, [world.random(), world.random()]);

@@ -1,21 +1,27 @@
-//! The state machine that a customer's Durable Object hosts: limits, holds, settlements, and the outbox.
+//! The state machine that a customer's Durable Object hosts: limits, holds, leases, settlements, and the outbox.
 //!
 //! Synchronous and without I/O: [`Ledger::apply`] takes the time and a command, and gives a reply and the rows to
 //! write. The object writes them in one transaction before it answers, or forgets this ledger and loads it anew.
 //!
 //! **Rows.** A request is one row of `entry`: written when it is held, overwritten when it is settled (or when the hold
-//! expires), deleted when D1 has it. So a request costs three row writes, whatever the number of levels. The counters
+//! expires), deleted when D1 has it. So a request costs three row writes, whatever the number of levels; requests that were
+//! admitted from a lease and ended before anybody heard of them share one row with others of their lease. The counters
 //! of the nodes are not written with each request: in memory they are *live*; stored is their *base*, which
 //! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
-//! what is in `entry` over the base and arrives at the live state.
+//! what is in `entry` and `lease` over the base and arrives at the live state.
 
+mod late;
+mod lease;
 mod outbox;
 
+pub use lease::Lease;
+
 use super::{
-    node::{Counters, Node, bare},
+    limit::{Amounts, Unit, Zones, utc_only},
+    node::{Change, Counted, Need, Node, Passed, StoredCounters, bare},
     wire::{
-        Command, Hold, Inspection, KeyRecord, Level, LimitStatus, Limits, NodeSpec, RateStanding, RateUnit,
-        Refusal, Reply, RouteLimit, Settlement, Standing,
+        Command, Hold, Inspection, KeyRecord, Level, LimitStatus, Limits, NodeSpec, RateStanding, Refusal,
+        Reply, RouteLimit, Settlement, Standing,
     },
 };
 use crate::{
@@ -25,8 +31,10 @@ use crate::{
         row::{LedgerRow, Outcome},
     },
 };
+use late::Late;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Settled rows wait this long for company before they are drained.
@@ -63,6 +71,27 @@ pub enum Write {
         /// [`Counters`] as JSON.
         body: String,
     },
+    /// Insert or replace a lease, or (without a body) delete it.
+    Lease {
+        /// Its id.
+        id: String,
+        /// [`Lease`] as JSON.
+        body: Option<String>,
+    },
+    /// Insert or replace what is remembered of a hold that expired, or (without a body) delete it.
+    Late {
+        /// The request's id.
+        ticket: String,
+        /// JSON.
+        body: Option<String>,
+    },
+    /// Note a threshold that was passed, once.
+    Event {
+        /// Tells it from all others: node, limit, window, per cent.
+        id: String,
+        /// JSON, as it goes to D1.
+        body: String,
+    },
     /// Insert or replace a key's record.
     Key {
         /// Its digest.
@@ -89,7 +118,7 @@ impl Effect {
     }
 }
 
-/// A request as stored.
+/// A request as stored; or several that were admitted from one lease and ended together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// The request's id.
@@ -100,28 +129,98 @@ pub struct Entry {
     pub expires_at: Timestamp,
     /// The nodes it counts for, in the order they were checked.
     pub chain: Vec<String>,
+    /// The models it can reach, if a limit depends on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
     /// The bound that is held.
     pub bound: NanoUsd,
     /// The tokens that are held.
     pub tokens: u64,
-    /// What a settled request cost; of a held one nothing.
+    /// How many of them can be input.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub input: u64,
+    /// What a settled request cost; of a held one nothing. Negative only for corrections.
     #[serde(default)]
     pub cost: NanoUsd,
     /// The tokens a settled request used.
     #[serde(default)]
     pub used: u64,
+    /// How many of them were input.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub used_input: u64,
+    /// How many requests it stands for.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: i64,
+    /// The lease it was admitted from, and for how much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_lease: Option<(String, Amounts)>,
     /// The rows of a settled request, an array; of a held one the row it would expire to. Carried unread.
     pub rows: Box<RawValue>,
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+const fn one() -> i64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(count: &i64) -> bool {
+    *count == 1
+}
+
+/// Tokens as an amount.
+fn tokens(all: u64, input: u64) -> Amounts {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    Amounts { input: signed(input.min(all)), output: signed(all.saturating_sub(input)), ..Amounts::ZERO }
+}
+
+impl Entry {
+    /// What is held for it, without the request itself: that counts as used from its beginning.
+    fn held(&self) -> Amounts {
+        Amounts { money: self.bound, ..tokens(self.tokens, self.input) }
+    }
+
+    /// What it came to.
+    fn spent(&self) -> Amounts {
+        Amounts { money: self.cost, ..tokens(self.used, self.used_input) }
+    }
+
+    fn counted(&self, number: u64) -> Counted<'_> {
+        Counted { number, at: self.at, models: &self.models }
+    }
+
+    /// A settled entry, counted from nothing.
+    fn charge(&self) -> Change {
+        Change { used: Amounts { requests: self.count, ..self.spent() }, ..Change::default() }
+    }
+
+    /// Its end, counted over its hold.
+    fn end(&self) -> Change {
+        Change {
+            used: self.spent(),
+            held: Amounts::ZERO.minus(self.held()),
+            under_way: -1,
+            ..Change::default()
+        }
+    }
+}
+
 /// One customer's limits and money.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Ledger {
     customer: Option<String>,
     nodes: HashMap<String, Node>,
     keys: BTreeMap<String, KeyRecord>,
     /// Requests under way and their numbers, by id; those settled live only in storage.
     holds: HashMap<String, (u64, Entry)>,
+    leases: HashMap<String, Lease>,
+    /// Holds that expired, for settlements that come after all.
+    late: HashMap<String, Late>,
+    /// Until then isolates are asked to give back what they do not need.
+    recall_until: Timestamp,
     /// The last number given.
     number: u64,
     expiries: BTreeSet<(Timestamp, String)>,
@@ -131,19 +230,60 @@ pub struct Ledger {
     drain_failures: u32,
     drain_error: Option<String>,
     drain_at: Option<Timestamp>,
+    /// The latest time seen: a clock that steps back is not followed.
+    now: Timestamp,
+    /// Thresholds already noted, by node and limit: the window, and how much of it.
+    noted: HashMap<(String, String), (i64, u8)>,
+    zones: Zones,
+    /// Writes of nodes that came into being on the way.
+    unsaved: Vec<Write>,
+    /// Leases that changed.
+    touched: BTreeSet<String>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            customer: None,
+            nodes: HashMap::new(),
+            keys: BTreeMap::new(),
+            holds: HashMap::new(),
+            leases: HashMap::new(),
+            late: HashMap::new(),
+            recall_until: Timestamp(0),
+            number: 0,
+            expiries: BTreeSet::new(),
+            outbox: 0,
+            outbox_oldest: None,
+            alarm_at: None,
+            drain_failures: 0,
+            drain_error: None,
+            drain_at: None,
+            now: Timestamp(0),
+            noted: HashMap::new(),
+            zones: utc_only,
+            unsaved: Vec::new(),
+            touched: BTreeSet::new(),
+        }
+    }
 }
 
 /// Everything the object has stored, as JSON texts.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Stored {
     /// [`NodeSpec`]s.
     pub nodes: Vec<String>,
-    /// `(node id, Counters)`.
+    /// `(node id, counters)`.
     pub bases: Vec<(String, String)>,
     /// [`KeyRecord`]s.
     pub keys: Vec<String>,
     /// `(number, settled, Entry)`.
     pub entries: Vec<(u64, bool, String)>,
+    /// [`Lease`]s.
+    pub leases: Vec<String>,
+    /// `(ticket, what is remembered of a hold that expired)`.
+    pub late: Vec<(String, String)>,
 }
 
 impl Ledger {
@@ -151,27 +291,32 @@ impl Ledger {
     ///
     /// # Errors
     /// A text that cannot be read: the object must not serve with half of its memory.
-    pub fn load(stored: &Stored, now: Timestamp) -> Result<Self, String> {
-        let mut ledger = Self::default();
+    pub fn load(stored: &Stored, now: Timestamp, zones: Zones) -> Result<Self, String> {
+        let mut ledger = Self { zones, ..Self::default() };
         for text in &stored.nodes {
             ledger.put_node(read(text)?);
         }
         for (id, text) in &stored.bases {
-            let base: Counters = read(text)?;
-            let node = ledger.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
-            node.live = base.clone();
-            node.base = base;
+            let base: StoredCounters = read(text)?;
+            ledger.node(id).restore(&base, zones);
         }
         for text in &stored.keys {
             let record: KeyRecord = read(text)?;
             ledger.keys.insert(record.digest.0.clone(), record);
+        }
+        for text in &stored.leases {
+            let lease: Lease = read(text)?;
+            ledger.leases.insert(lease.id.clone(), lease);
+        }
+        for (ticket, text) in &stored.late {
+            ledger.late.insert(ticket.clone(), read(text)?);
         }
         let mut held = Vec::new();
         for (number, settled, text) in &stored.entries {
             ledger.number = ledger.number.max(*number);
             let entry: Entry = read(text)?;
             if *settled {
-                ledger.charge_live(&entry);
+                ledger.change(&entry.chain, entry.counted(*number), &entry.charge());
                 ledger.outbox += 1;
                 ledger.note_oldest(entry.at);
             } else {
@@ -180,23 +325,46 @@ impl Ledger {
         }
         held.sort_by_key(|(_, entry)| entry.at);
         for (number, entry) in held {
-            for id in &entry.chain {
-                let node = ledger.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
-                node.live.roll(entry.at);
-                node.live.hold(entry.at, entry.bound, 1, entry.tokens);
-            }
+            let begin = Change {
+                used: Amounts { requests: entry.count, ..Amounts::ZERO },
+                held: entry.held(),
+                under_way: 1,
+                ..Change::default()
+            };
+            ledger.change(&entry.chain, entry.counted(number), &begin);
             ledger.expiries.insert((entry.expires_at, entry.ticket.clone()));
+            if let Some((lease, amounts)) = &entry.from_lease
+                && let Some(lease) = ledger.leases.get_mut(lease)
+            {
+                lease.begun = lease.begun.plus(*amounts);
+            }
             ledger.holds.insert(entry.ticket.clone(), (number, entry));
         }
+        ledger.count_leases();
         if ledger.outbox > 0 {
             ledger.drain_at = Some(now);
         }
         Ok(ledger)
     }
 
-    fn charge_live(&mut self, entry: &Entry) {
-        for id in &entry.chain {
-            self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id))).live.charge(entry);
+    /// Tells the time zones' offsets.
+    #[must_use]
+    pub fn with_zones(self, zones: Zones) -> Self {
+        Self { zones, ..self }
+    }
+
+    fn node(&mut self, id: &str) -> &mut Node {
+        let number = self.number;
+        self.nodes.entry(id.to_owned()).or_insert_with(|| Node::new(bare(id), number))
+    }
+
+    /// Counts a change at every node of a chain.
+    fn change(&mut self, chain: &[String], counted: Counted<'_>, change: &Change) {
+        let (now, zones) = (self.now, self.zones);
+        for id in chain {
+            let node = self.node(id);
+            node.live.roll(now);
+            node.live.change(counted, change, zones);
         }
     }
 
@@ -206,9 +374,12 @@ impl Ledger {
 
     /// Decides a command.
     pub fn apply(&mut self, now: Timestamp, command: Command) -> Effect {
+        self.now = self.now.max(now);
+        let now = self.now;
         let mut effect = match command {
             Command::Hold(hold) => self.hold(now, hold),
             Command::Settle(settlement) => self.settle(now, settlement),
+            Command::Report(report) => self.report(now, report),
             Command::Publish { nodes, keys } => self.publish(nodes, keys),
             Command::Lookup { digest } => {
                 Effect::only(Reply::Key { record: self.keys.get(&digest.0).cloned() })
@@ -223,12 +394,25 @@ impl Ledger {
             }),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
         };
+        self.save(&mut effect.writes);
         effect.alarm = self.plan_alarm();
         effect
     }
 
-    /// The chain of nodes of a key, from the key up.
-    fn chain(&self, key: &KeyId) -> Option<Vec<String>> {
+    /// Adds what came to be written on the way.
+    fn save(&mut self, writes: &mut Vec<Write>) {
+        if !self.unsaved.is_empty() {
+            let mut before = std::mem::take(&mut self.unsaved);
+            before.append(writes);
+            *writes = before;
+        }
+        for id in std::mem::take(&mut self.touched) {
+            writes.extend(self.leases.get(&id).and_then(Lease::write));
+        }
+    }
+
+    /// The chain of nodes of a request, from the key up, then its end user's, then its route's.
+    fn chain(&mut self, key: &KeyId, user: Option<&str>, route: Option<&RouteLimit>) -> Option<Vec<String>> {
         let node = self.nodes.get(key.as_str()).filter(|node| node.spec.level == Level::Key)?;
         let team = node.spec.team.as_ref().map(|team| team.0.clone());
         let customer = self.customer.clone()?;
@@ -239,160 +423,261 @@ impl Ledger {
         {
             return None;
         }
-        Some([Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect())
+        let mut chain: Vec<String> =
+            [Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect();
+        if let Some(user) = user {
+            let limited = chain.iter().filter_map(|id| {
+                let limits = self.nodes.get(id)?.spec.each_user.clone()?;
+                Some((user_id(id, user), limits))
+            });
+            for (id, limits) in limited.collect::<Vec<_>>() {
+                self.limit_bare(&id, Level::User, limits);
+                chain.push(id);
+            }
+        }
+        if let Some(route) = route {
+            let id = format!("route:{}", route.name);
+            self.limit_bare(
+                &id,
+                Level::Route,
+                Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() },
+            );
+            chain.push(id);
+        }
+        Some(chain)
     }
 
-    fn put_node(&mut self, spec: NodeSpec) {
+    /// A node that is specified by whoever asks for it.
+    fn limit_bare(&mut self, id: &str, level: Level, limits: Limits) {
+        let number = self.number;
+        let node = self.node(id);
+        if node.spec.limits == limits && node.spec.level == level {
+            return;
+        }
+        node.specify(NodeSpec { limits, level, ..bare(id) }, number);
+        // A route's two limits use counters that every node has; an end user's must be known again after an eviction.
+        if level == Level::User
+            && let Some(node) = self.nodes.get(id)
+            && let Ok(body) = serde_json::to_string(&node.spec)
+        {
+            self.unsaved.push(Write::Node { id: id.to_owned(), body });
+            self.unsaved.extend(base(id, node));
+        }
+    }
+
+    /// Whether there are counters now that there were not.
+    fn put_node(&mut self, spec: NodeSpec) -> bool {
         if spec.level == Level::Customer {
             self.customer = Some(spec.id.clone());
         }
-        match self.nodes.get_mut(&spec.id) {
-            Some(node) => node.spec = spec,
+        let number = self.number;
+        let grown = match self.nodes.get_mut(&spec.id) {
+            Some(node) => node.specify(spec, number),
             None => {
-                self.nodes.insert(spec.id.clone(), Node::new(spec));
+                let plain = spec.limits.more.is_empty();
+                self.nodes.insert(spec.id.clone(), Node::new(spec, number));
+                !plain
             }
+        };
+        if grown {
+            self.count_leases();
         }
+        grown
     }
 
-    fn hold(&mut self, now: Timestamp, hold: Hold) -> Effect {
+    fn hold(&mut self, now: Timestamp, mut hold: Hold) -> Effect {
         let refuse = |refusal| Effect::only(Reply::Refused(refusal));
-        let Some(mut chain) = self.chain(&hold.key) else { return refuse(Refusal::UnknownKey) };
-        if let Some(route) = &hold.route {
-            chain.push(self.route_node(route));
+        let Some(chain) = self.chain(&hold.key, hold.user.as_deref(), hold.route.as_ref()) else {
+            return refuse(Refusal::UnknownKey);
+        };
+        if let Some((lease, amounts)) = hold.from_lease.take()
+            && !self.holds.contains_key(&hold.ticket)
+            && !self.take_over(now, &hold, &lease, amounts)
+        {
+            return Effect::only(Reply::Absent);
         }
         // A ticket that is already held asks for more: only the difference must fit, and it is no new request.
-        let earlier = self.holds.get(&hold.ticket).map(|(_, entry)| (entry.at, entry.bound, entry.tokens));
+        let earlier = self.holds.get(&hold.ticket);
         if hold.extends && earlier.is_none() {
             return Effect::only(Reply::Absent);
         }
-        let bound = hold.bound.unwrap_or(NanoUsd::ZERO).max(NanoUsd::ZERO);
-        let (at, held_bound, held_tokens) = earlier.unwrap_or((now, NanoUsd::ZERO, 0));
-        let more_money = bound.minus(held_bound).max(NanoUsd::ZERO);
-        let more_tokens = hold.tokens.saturating_sub(held_tokens);
-        let more_requests = u64::from(earlier.is_none());
+        let first = i64::from(earlier.is_none());
+        let asked = Amounts {
+            money: hold.bound.unwrap_or(NanoUsd::ZERO),
+            requests: 0,
+            ..tokens(hold.tokens, hold.input)
+        };
+        let (at, held) = earlier.map_or((now, Amounts::ZERO), |(_, entry)| (entry.at, entry.held()));
+        let more = asked.minus(held).max(Amounts::ZERO);
 
         for id in &chain {
-            if let Some(node) = self.nodes.get_mut(id) {
-                node.live.roll(now);
-            }
+            self.node(id).live.roll(now);
         }
+        let need = Need {
+            amounts: Amounts { requests: first, ..more },
+            under_way: first,
+            unpriced: hold.bound.is_none(),
+        };
         for id in &chain {
             let Some(node) = self.nodes.get(id) else { continue };
-            let refusal = node.check(now, hold.bound.is_none(), more_money, more_requests, more_tokens);
-            if let Some(mut refusal) = refusal {
+            if let Some(mut refusal) = node.check(now, &hold.models, need, self.zones) {
                 if let Refusal::Budget { least, .. } = &mut refusal {
-                    *least = self.standing(now, &chain, &hold.key).budget_remaining.unwrap_or(NanoUsd::MAX);
+                    let standing = self.standing(now, &chain, &hold.models, &hold.key);
+                    *least = standing.budget_remaining.unwrap_or(NanoUsd::MAX);
+                }
+                if refusal.recalled() {
+                    self.recall(now);
+                }
+                if hold.explain {
+                    let standing = self.standing(now, &chain, &hold.models, &hold.key);
+                    return Effect::only(Reply::Denied(refusal, standing));
                 }
                 return refuse(refusal);
             }
         }
-        for id in &chain {
-            if let Some(node) = self.nodes.get_mut(id) {
-                node.live.hold(at, more_money, more_requests, more_tokens);
+        let by_model = self.is_counted_by_model(&chain);
+        let all = held.plus(more);
+        let unsigned = |amount: i64| u64::try_from(amount).unwrap_or(0);
+        let (number, from_lease) = match self.holds.get(&hold.ticket) {
+            Some((number, old)) => {
+                self.expiries.remove(&(old.expires_at, hold.ticket.clone()));
+                (*number, old.from_lease.clone())
             }
-        }
+            None => {
+                self.number += 1;
+                (self.number, None)
+            }
+        };
         let entry = Entry {
             ticket: hold.ticket.clone(),
             at,
             expires_at: now.plus_ms(hold.ttl_ms.max(1_000)),
-            bound: held_bound.plus(more_money),
-            tokens: held_tokens.saturating_add(more_tokens),
+            models: if by_model { hold.models.clone() } else { Vec::new() },
+            bound: all.money,
+            tokens: unsigned(all.of(Unit::Tokens)),
+            input: unsigned(all.input),
             cost: NanoUsd::ZERO,
             used: 0,
+            used_input: 0,
+            count: 1,
+            from_lease,
             rows: hold.unsettled,
             chain,
         };
-        let standing = Standing { at, ..self.standing(now, &entry.chain, &hold.key) };
-        let body = match serde_json::to_string(&entry) {
-            Ok(body) => body,
-            Err(error) => return Effect::only(Reply::Failed { message: error.to_string() }),
+        let begin = Change {
+            used: Amounts { requests: first, ..Amounts::ZERO },
+            held: more,
+            under_way: first,
+            leased: Amounts::ZERO,
         };
-        let number = match self.holds.get(&hold.ticket) {
-            Some((number, old)) => {
-                self.expiries.remove(&(old.expires_at, hold.ticket.clone()));
-                *number
-            }
-            None => {
-                self.number += 1;
-                self.number
-            }
-        };
+        self.change(&entry.chain, entry.counted(number), &begin);
+        let writes = vec![write(number, false, &entry)];
+        let mut standing = Standing { at, ..self.standing(now, &entry.chain, &hold.models, &hold.key) };
+        if let Some(ask) = &hold.lease {
+            standing.lease = self.grant_first(now, ask, &hold.key, &entry, &hold.models, hold.user.is_some());
+        }
         self.expiries.insert((entry.expires_at, hold.ticket.clone()));
         self.holds.insert(hold.ticket, (number, entry));
-        Effect {
-            reply: Reply::Held(standing),
-            writes: vec![Write::Entry { number, settled: false, body }],
-            alarm: None,
-        }
+        Effect { reply: Reply::Held(standing), writes, alarm: None }
     }
 
-    fn route_node(&mut self, route: &RouteLimit) -> String {
-        let id = format!("route:{}", route.name);
-        let spec =
-            NodeSpec { limits: Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() }, ..bare(&id) };
-        let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(spec.clone()));
-        if node.spec.limits != spec.limits {
-            node.spec = spec;
-        }
-        id
+    /// Whether some limit above a request is for certain models only.
+    fn is_counted_by_model(&self, chain: &[String]) -> bool {
+        let nodes = chain.iter().filter_map(|id| self.nodes.get(id));
+        nodes.flat_map(|node| &node.spec.limits.more).any(|limit| limit.models.is_some())
     }
 
-    fn standing(&self, now: Timestamp, chain: &[String], key: &KeyId) -> Standing {
-        let nodes = || chain.iter().filter_map(|id| self.nodes.get(id));
-        let budget_remaining = nodes()
-            .flat_map(|node| {
-                node.budgets()
-                    .map(|(window, limit)| limit.minus(node.live.window(window).taken()).max(NanoUsd::ZERO))
-            })
-            .min();
-        let tightest = |wanted: RateUnit| {
+    fn standing(&self, now: Timestamp, chain: &[String], models: &[String], key: &KeyId) -> Standing {
+        let nodes =
+            || chain.iter().filter_map(|id| self.nodes.get(id)).flat_map(|node| node.headroom(models));
+        let left = |limit: i64, taken: i64| limit.saturating_sub(taken).max(0);
+        let budgets = nodes().filter(|(scope, ..)| scope.unit == Unit::Usd);
+        let budget_remaining =
+            budgets.map(|(_, limit, counter)| left(limit, counter.taken())).min().map(NanoUsd);
+        let tightest = |wanted: Unit| {
             nodes()
-                .flat_map(|node| node.rates().filter(move |(unit, ..)| *unit == wanted))
-                .map(|(_, limit, minute)| RateStanding {
-                    limit,
-                    remaining: limit.saturating_sub(minute.sum()),
-                    reset_ms: minute.reset_ms(now),
+                .filter(|(scope, ..)| scope.unit == wanted)
+                .map(|(_, limit, counter)| RateStanding {
+                    limit: limit.unsigned_abs(),
+                    remaining: left(limit, counter.taken()).unsigned_abs(),
+                    reset_ms: counter.resets_at(now, self.zones).map_or(0, |at| at.since_ms(now)),
                 })
                 .min_by_key(|standing| standing.remaining)
         };
         Standing {
             budget_remaining,
-            requests: tightest(RateUnit::Requests),
-            tokens: tightest(RateUnit::Tokens),
+            requests: tightest(Unit::Requests),
+            tokens: tightest(Unit::Tokens),
             key_revision: self.nodes.get(key.as_str()).map_or(0, |node| node.spec.revision),
             ..Standing::default()
         }
     }
 
     fn settle(&mut self, now: Timestamp, settlement: Settlement) -> Effect {
-        let Settlement { ticket, cost, tokens, rows } = settlement;
-        // Settled before, or expired: the ledger already has its row, and a row is never edited.
-        let Some((number, mut entry)) = self.holds.remove(&ticket) else {
-            return Effect::only(Reply::Absent);
-        };
-        self.expiries.remove(&(entry.expires_at, ticket.clone()));
-        (entry.cost, entry.used, entry.rows) = (cost, tokens, rows);
-        self.finish(now, number, &entry, Reply::Settled)
+        if self.holds.contains_key(&settlement.ticket) {
+            let writes = self.settle_held(now, settlement);
+            return Effect { reply: Reply::Settled, writes, alarm: None };
+        }
+        // Settled before: the ledger already has its row, and a row is never edited. Or expired: that is corrected.
+        self.settle_late(now, settlement)
+    }
+
+    /// The end of a request that is held.
+    fn settle_held(&mut self, now: Timestamp, settlement: Settlement) -> Vec<Write> {
+        let Settlement { ticket, cost, tokens, input, rows } = settlement;
+        let Some((number, mut entry)) = self.holds.remove(&ticket) else { return Vec::new() };
+        self.expiries.remove(&(entry.expires_at, ticket));
+        (entry.cost, entry.used, entry.used_input, entry.rows) = (cost, tokens, input, rows);
+        self.finish(now, number, &entry)
     }
 
     /// Turns a hold that ended into an outbox entry.
-    fn finish(&mut self, now: Timestamp, number: u64, entry: &Entry, reply: Reply) -> Effect {
-        for id in &entry.chain {
-            if let Some(node) = self.nodes.get_mut(id) {
-                node.live.roll(now);
-                node.live.settle(entry);
-            }
-        }
+    fn finish(&mut self, now: Timestamp, number: u64, entry: &Entry) -> Vec<Write> {
+        let mut end = entry.end();
+        end.leased = self.give_back_to_lease(entry);
+        self.change(&entry.chain, entry.counted(number), &end);
+        self.post(now, number, entry)
+    }
+
+    /// Puts a settled entry, already counted, into the outbox.
+    fn post(&mut self, now: Timestamp, number: u64, entry: &Entry) -> Vec<Write> {
         self.outbox += 1;
         self.note_oldest(entry.at);
         if self.drain_at.is_none() {
             self.drain_at = Some(now.plus_ms(DRAIN_DELAY_MS));
         }
-        match serde_json::to_string(entry) {
-            Ok(body) => {
-                Effect { reply, writes: vec![Write::Entry { number, settled: true, body }], alarm: None }
+        let mut writes = vec![write(number, true, entry)];
+        self.note_thresholds(now, &entry.chain, &mut writes);
+        writes
+    }
+
+    /// Counts a settled entry that was never held, and posts it.
+    fn charge(&mut self, now: Timestamp, entry: &Entry, leased: Amounts) -> Vec<Write> {
+        self.number += 1;
+        let number = self.number;
+        self.change(&entry.chain, entry.counted(number), &Change { leased, ..entry.charge() });
+        self.post(now, number, entry)
+    }
+
+    /// Notes each threshold once for each window. An event has a name, so that one noted again after an eviction is the same.
+    fn note_thresholds(&mut self, now: Timestamp, chain: &[String], writes: &mut Vec<Write>) {
+        for id in chain {
+            let Some(node) = self.nodes.get(id).filter(|node| node.warns()) else { continue };
+            for passed in node.passed() {
+                let Passed { scope, window_start, percent, limit, used } = passed;
+                let known = self.noted.entry((id.clone(), scope.clone())).or_default();
+                if known.0 == window_start && known.1 >= percent {
+                    continue;
+                }
+                *known = (window_start, percent);
+                let event = format!("{id}/{scope}/{window_start}/{percent}");
+                let body = serde_json::json!({
+                    "id": event, "at_ms": now, "customer_id": self.customer, "node_id": id, "level": node.spec.level,
+                    "kind": "threshold", "limit": scope, "window_start_ms": window_start, "percent": percent,
+                    "amount": limit, "used": used,
+                });
+                writes.push(Write::Event { id: event, body: body.to_string() });
             }
-            Err(error) => Effect::only(Reply::Failed { message: error.to_string() }),
         }
     }
 
@@ -403,8 +688,14 @@ impl Ledger {
                 continue;
             }
             let Ok(body) = serde_json::to_string(&spec) else { continue };
-            writes.push(Write::Node { id: spec.id.clone(), body });
-            self.put_node(spec);
+            let id = spec.id.clone();
+            writes.push(Write::Node { id: id.clone(), body });
+            // From when a new counter counts must be remembered with it.
+            if self.put_node(spec)
+                && let Some(node) = self.nodes.get(&id)
+            {
+                writes.extend(base(&id, node));
+            }
         }
         for record in keys {
             if self.keys.get(&record.digest.0).is_some_and(|old| old.revision > record.revision) {
@@ -417,31 +708,38 @@ impl Ledger {
         Effect { reply: Reply::Published, writes, alarm: None }
     }
 
-    fn describe(&self, now: Timestamp, key: &KeyId) -> Vec<LimitStatus> {
-        let chain = self.chain(key).unwrap_or_default();
-        chain.iter().filter_map(|id| self.nodes.get(id)).flat_map(|node| node.statuses(now)).collect()
+    fn describe(&mut self, now: Timestamp, key: &KeyId) -> Vec<LimitStatus> {
+        let chain = self.chain(key, None, None).unwrap_or_default();
+        let nodes = chain.iter().filter_map(|id| self.nodes.get(id));
+        nodes.flat_map(|node| node.statuses(now, self.zones)).collect()
     }
 
     fn inspect(&self, now: Timestamp) -> Inspection {
         let known = self.customer.is_some();
-        let mut limits: Vec<LimitStatus> = self.nodes.values().flat_map(|node| node.statuses(now)).collect();
+        let mut limits: Vec<LimitStatus> =
+            self.nodes.values().flat_map(|node| node.statuses(now, self.zones)).collect();
         limits.sort_by(|a, b| (a.level, &a.id).cmp(&(b.level, &b.id)));
         let customer = self.customer.as_ref().and_then(|id| self.nodes.get(id));
+        let open = || self.leases.values().filter(|lease| lease.closed.is_none());
         Inspection {
             known,
             limits,
-            spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.total.spent),
+            spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.spent_ever()),
             held: self.holds.len() as u64,
             held_nanousd: self.holds.values().fold(NanoUsd::ZERO, |sum, (_, entry)| sum.plus(entry.bound)),
+            leases: open().count() as u64,
+            leased_nanousd: open().fold(NanoUsd::ZERO, |sum, lease| sum.plus(lease.outstanding().money)),
             outbox: self.outbox,
             outbox_oldest_ms: self.outbox_oldest,
             last_drain_error: self.drain_error.clone(),
         }
     }
 
-    /// Ends every hold whose time is over, each with one row charged at its bound. The alarm begins with it and ends with
-    /// [`Self::rest`].
+    /// Ends every hold and every lease whose time is over, each with one row charged at what it held. The alarm begins
+    /// with it and ends with [`Self::rest`].
     pub fn expire(&mut self, now: Timestamp) -> Effect {
+        self.now = self.now.max(now);
+        let now = self.now;
         self.alarm_at = None;
         let mut writes = Vec::new();
         while let Some((expires_at, ticket)) = self.expiries.first().cloned() {
@@ -449,21 +747,28 @@ impl Ledger {
                 break;
             }
             self.expiries.remove(&(expires_at, ticket.clone()));
-            let Some((number, mut entry)) = self.holds.remove(&ticket) else { continue };
-            (entry.cost, entry.used) = (entry.bound, entry.tokens);
-            let rows: Vec<LedgerRow> = read(entry.rows.get())
-                .map(|row| LedgerRow {
-                    at_ms: entry.at,
-                    outcome: Outcome::Unsettled,
-                    cost_nanousd: entry.bound,
-                    duration_ms: now.since_ms(entry.at),
-                    ..row
-                })
-                .into_iter()
-                .collect();
-            entry.rows = raw(&rows);
-            writes.extend(self.finish(now, number, &entry, Reply::Settled).writes);
+            if self.leases.contains_key(&ticket) {
+                writes.extend(self.expire_lease(now, &ticket));
+            } else if self.late.remove(&ticket).is_some() {
+                writes.push(Write::Late { ticket, body: None });
+            } else if let Some((number, mut entry)) = self.holds.remove(&ticket) {
+                writes.extend(self.remember_late(now, &entry));
+                (entry.cost, entry.used, entry.used_input) = (entry.bound, entry.tokens, entry.input);
+                let rows: Vec<LedgerRow> = read(entry.rows.get())
+                    .map(|row| LedgerRow {
+                        at_ms: entry.at,
+                        outcome: Outcome::Unsettled,
+                        cost_nanousd: entry.bound,
+                        duration_ms: now.since_ms(entry.at),
+                        ..row
+                    })
+                    .into_iter()
+                    .collect();
+                entry.rows = raw(&rows);
+                writes.extend(self.finish(now, number, &entry));
+            }
         }
+        self.save(&mut writes);
         Effect { reply: Reply::Settled, writes, alarm: None }
     }
 
@@ -490,9 +795,32 @@ impl Ledger {
     }
 }
 
+/// An end user's node: its id tells nothing of the name, and holds no character of it.
+fn user_id(owner: &str, user: &str) -> String {
+    let digest = Sha256::new().chain_update(owner).chain_update([0]).chain_update(user).finalize();
+    let mut id = format!("user:{owner}:");
+    for byte in digest.iter().take(12) {
+        id.push_str(&format!("{byte:02x}"));
+    }
+    id
+}
+
+fn write(number: u64, settled: bool, entry: &Entry) -> Write {
+    // An entry is plain data: there is no value of it that JSON cannot hold.
+    Write::Entry { number, settled, body: serde_json::to_string(entry).unwrap_or_default() }
+}
+
+/// A node's base counters, to be written.
+fn base(id: &str, node: &Node) -> Option<Write> {
+    let body = serde_json::to_string(&StoredCounters::of(&node.base)).ok()?;
+    Some(Write::Base { id: id.to_owned(), body })
+}
+
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
+#[cfg(test)]
+mod lease_tests;
 #[cfg(test)]
 mod tests;

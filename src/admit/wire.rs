@@ -3,7 +3,10 @@
 //! JSON, because a deploy makes old Workers talk to new objects and the reverse: unknown members are ignored, new
 //! ones have defaults, and a change of meaning gets a new operation name. `tests` pin the texts.
 
+use super::limit::Amounts;
+pub use super::limit::{Limit, Limits, Unit, Window};
 use crate::{
+    config::policy::Pattern,
     model::{
         id::{CustomerId, KeyDigest, KeyId, TeamId},
         money::NanoUsd,
@@ -15,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+mod lease;
+pub use lease::{Begun, LeaseAsk, Report, Terms};
+
 /// A question to the object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -23,6 +29,8 @@ pub enum Command {
     Hold(Hold),
     /// Replace a hold by what was really used.
     Settle(Settlement),
+    /// What an isolate did with its lease, and what it wants of it further.
+    Report(Report),
     /// Nodes and keys as the admin wrote them.
     Publish {
         /// New or changed nodes.
@@ -58,6 +66,9 @@ pub struct Settlement {
     pub cost: NanoUsd,
     /// The tokens all attempts used.
     pub tokens: u64,
+    /// How many of them were input.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub input: u64,
     /// One [`LedgerRow`] for each attempt.
     pub rows: Box<RawValue>,
 }
@@ -70,6 +81,7 @@ impl Settlement {
             ticket,
             cost: rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd)),
             tokens: rows.iter().fold(0, |sum, row| sum.saturating_add(row.tokens())),
+            input: rows.iter().fold(0, |sum, row| sum.saturating_add(row.input())),
             rows: raw(&rows),
         }
     }
@@ -86,6 +98,9 @@ pub struct Hold {
     pub bound: Option<NanoUsd>,
     /// The most tokens it can use.
     pub tokens: u64,
+    /// How many of them can be input.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub input: u64,
     /// How long the hold lives without settlement.
     pub ttl_ms: i64,
     /// The ticket is held already and needs more. If its hold has expired meanwhile, it is not begun anew.
@@ -94,6 +109,21 @@ pub struct Hold {
     /// Limits of the route, counted for this customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteLimit>,
+    /// The end user it is for, as the caller names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Every model it can reach, as requested and as targeted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// A refusal should come with where the caller stands ([`Reply::Denied`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub explain: bool,
+    /// This isolate sees more such requests, and would rather decide them itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseAsk>,
+    /// The request was admitted from this lease, for this much, and nobody has reported it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_lease: Option<(String, Amounts)>,
     /// The [`LedgerRow`] to write if nobody settles; its cost is replaced by the bound.
     pub unsettled: Box<RawValue>,
 }
@@ -119,6 +149,8 @@ pub enum Reply {
     Held(Standing),
     /// Nothing was consumed.
     Refused(Refusal),
+    /// As `refused`, and where the caller stands.
+    Denied(Refusal, Standing),
     /// The rows are in the ledger.
     Settled,
     /// No such hold: settled before, or expired.
@@ -169,6 +201,9 @@ pub struct Standing {
     /// The key's record has this revision; an older copy should be fetched anew.
     #[serde(default)]
     pub key_revision: u64,
+    /// The lease that was asked for or reported on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Terms>,
 }
 
 /// A rate limit as `x-ratelimit-*` shows it.
@@ -210,6 +245,12 @@ pub enum Refusal {
         /// What the tightest of all budgets above the key has left.
         #[serde(default = "unlimited")]
         least: NanoUsd,
+        /// The models it is for, if not for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        models: Option<Pattern>,
+        /// It would fit if isolates had not leased more than they need; they are being asked to give it back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recalled: bool,
     },
     /// The model has no price and this level has a budget.
     Unpriced {
@@ -221,16 +262,46 @@ pub enum Refusal {
         /// Where.
         level: Level,
         /// What is counted.
-        unit: RateUnit,
+        unit: Unit,
         /// Per minute.
         limit: u64,
-        /// Until it fits; `None` if the request is larger than the limit.
+        /// Until it fits; `None` if the request is larger than the limit, or nobody can know.
         retry_after_ms: Option<i64>,
+        /// In which window.
+        #[serde(default = "minute", skip_serializing_if = "is_minute")]
+        window: Window,
+        /// The models it is for, if not for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        models: Option<Pattern>,
+        /// As of a budget.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recalled: bool,
     },
+}
+
+impl Refusal {
+    /// Whether it would fit once isolates have given back what they do not need; they are being asked.
+    #[must_use]
+    pub const fn recalled(&self) -> bool {
+        matches!(self, Self::Budget { recalled: true, .. } | Self::Rate { recalled: true, .. })
+    }
 }
 
 const fn unlimited() -> NanoUsd {
     NanoUsd::MAX
+}
+
+const fn minute() -> Window {
+    Window::MINUTE
+}
+
+fn is_minute(window: &Window) -> bool {
+    *window == Window::MINUTE
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A level of the tree.
@@ -245,6 +316,8 @@ pub enum Level {
     Key,
     /// A route, counted for the customer.
     Route,
+    /// An end user of a customer, a team or a key.
+    User,
 }
 
 impl Level {
@@ -256,74 +329,9 @@ impl Level {
             Self::Team => "team",
             Self::Key => "key",
             Self::Route => "route",
+            Self::User => "user",
         }
     }
-}
-
-/// A budget's window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Window {
-    /// The UTC day.
-    Day,
-    /// The UTC month.
-    Month,
-    /// For ever.
-    Total,
-}
-
-impl Window {
-    /// The word used in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Month => "month",
-            Self::Total => "total",
-        }
-    }
-}
-
-/// What a rate limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RateUnit {
-    /// Requests.
-    Requests,
-    /// Input and output tokens.
-    Tokens,
-}
-
-impl RateUnit {
-    /// The word used in answers.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-        }
-    }
-}
-
-/// Limits as the admin wrote them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Per UTC day.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub day: Option<NanoUsd>,
-    /// Per UTC month.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub month: Option<NanoUsd>,
-    /// For ever.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub total: Option<NanoUsd>,
-    /// Requests per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rpm: Option<u64>,
-    /// Tokens per minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tpm: Option<u64>,
 }
 
 /// A node of the tree.
@@ -339,6 +347,9 @@ pub struct NodeSpec {
     /// Its limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Limits of each of its end users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each_user: Option<Limits>,
     /// Whether requests are refused.
     #[serde(default)]
     pub blocked: bool,
@@ -379,7 +390,7 @@ pub struct KeyRecord {
     pub expires_at: Option<Timestamp>,
     /// Patterns of models the key may ask for; `None` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub models: Option<crate::config::policy::Pattern>,
+    pub models: Option<Pattern>,
     /// Output cap of a request that names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<u64>,
@@ -398,6 +409,9 @@ pub struct LimitStatus {
     pub level: Level,
     /// The node's id.
     pub id: String,
+    /// The models it is for, if not for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Pattern>,
     /// The figures.
     #[serde(flatten)]
     pub figures: LimitFigures,
@@ -417,31 +431,44 @@ pub enum LimitFigures {
         spent_nanousd: NanoUsd,
         /// Set aside for requests under way.
         held_nanousd: NanoUsd,
+        /// Booked for isolates that decide by themselves, and not yet reported.
+        #[serde(default)]
+        leased_nanousd: NanoUsd,
         /// What is left.
         remaining_nanousd: NanoUsd,
         /// RFC 3339; absent for a lifetime budget.
         #[serde(skip_serializing_if = "Option::is_none")]
         resets_at: Option<String>,
     },
-    /// Requests per minute.
+    /// Requests.
     Requests(RateFigures),
-    /// Tokens per minute.
+    /// Tokens.
     Tokens(RateFigures),
+    /// Input tokens.
+    InputTokens(RateFigures),
+    /// Output tokens.
+    OutputTokens(RateFigures),
+    /// Requests under way.
+    Concurrent(RateFigures),
 }
 
-/// Figures of a rate limit.
+/// Figures of a limit that is not money.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RateFigures {
-    /// `minute`.
+    /// `minute` for sixty seconds, else as the limit was written.
     pub window: String,
-    /// Per minute.
-    pub limit: u64,
-    /// In the last minute.
-    pub used: u64,
+    /// What the window may hold.
+    pub limit: i64,
+    /// What it holds, upper bounds of requests under way included.
+    pub used: i64,
+    /// Booked for isolates that decide by themselves, and not yet reported.
+    #[serde(default)]
+    pub leased: i64,
     /// Still free.
-    pub remaining: u64,
-    /// RFC 3339: when all of it is free again.
-    pub resets_at: String,
+    pub remaining: i64,
+    /// RFC 3339: when all of it is free again; absent if that has no date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<String>,
 }
 
 /// Totals of an object.
@@ -458,6 +485,12 @@ pub struct Inspection {
     pub held: u64,
     /// Money they hold.
     pub held_nanousd: NanoUsd,
+    /// Leases of isolates.
+    #[serde(default)]
+    pub leases: u64,
+    /// Money booked for them and not yet reported.
+    #[serde(default)]
+    pub leased_nanousd: NanoUsd,
     /// Settled requests not yet in D1.
     pub outbox: u64,
     /// When the oldest of them was admitted.

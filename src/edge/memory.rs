@@ -1,7 +1,7 @@
 //! What an isolate remembers between requests: plain data only, never a stream, a stub or a future.
 
 use crate::{
-    admit::wire::KeyRecord,
+    admit::{wallet::Wallet, wire::KeyRecord},
     config::policy::Policy,
     dialect::openai_chat::stream::Filter,
     model::{id::KeyDigest, time::Timestamp},
@@ -18,6 +18,8 @@ const POLICY_AGE_MS: i64 = 10_000;
 const KEY_AGE_MS: i64 = 60_000;
 /// More keys than this are not remembered at once.
 const KEYS_MAX: usize = 10_000;
+/// More templates than this are not remembered at once.
+const TEMPLATES_MAX: usize = 1_000;
 
 #[derive(Default)]
 struct Memory {
@@ -26,15 +28,45 @@ struct Memory {
     keys: HashMap<String, (Rc<KeyRecord>, Timestamp)>,
     filters: HashMap<u32, Rc<RefCell<Filter>>>,
     random: Vec<[u8; 16]>,
+    calls: Templates,
+    answers: Templates,
+}
+
+/// Texts that JavaScript knows by number, so that what does not change from request to request crosses once.
+#[derive(Default)]
+struct Templates(HashMap<String, u32>);
+
+impl Templates {
+    /// The text's number, and whether JavaScript must be told what it means.
+    fn number(&mut self, text: &str) -> (u32, bool) {
+        if let Some(number) = self.0.get(text) {
+            return (*number, false);
+        }
+        if self.0.len() >= TEMPLATES_MAX {
+            self.0.clear();
+        }
+        let number = u32::try_from(self.0.len()).unwrap_or_default();
+        self.0.insert(text.to_owned(), number);
+        (number, true)
+    }
 }
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
+    static WALLET: RefCell<Wallet> = RefCell::default();
 }
 
 pub(super) fn set_variables(json: &str) {
     let variables = serde_json::from_str(json).unwrap_or_default();
     MEMORY.with_borrow_mut(|memory| memory.variables = variables);
+    if variable("EDGEHOLD_LEASES").is_some_and(|value| value == "off") {
+        wallet(Wallet::turn_off);
+    }
+}
+
+/// What this isolate has leased.
+pub(super) fn wallet<T>(run: impl FnOnce(&mut Wallet) -> T) -> T {
+    WALLET.with_borrow_mut(run)
 }
 
 pub(super) fn variable(name: &str) -> Option<String> {
@@ -93,6 +125,16 @@ pub(super) fn random() -> [u8; 16] {
         }
         memory.random.pop().unwrap_or_default()
     })
+}
+
+/// The number of a call's template, and whether it is new.
+pub(super) fn call_template(text: &str) -> (u32, bool) {
+    MEMORY.with_borrow_mut(|memory| memory.calls.number(text))
+}
+
+/// The number of an answer's template, and whether it is new.
+pub(super) fn answer_template(text: &str) -> (u32, bool) {
+    MEMORY.with_borrow_mut(|memory| memory.answers.number(text))
 }
 
 pub(super) fn keep_filter(id: u32, filter: Rc<RefCell<Filter>>) {

@@ -5,16 +5,25 @@ const SCHEMA = `
 CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS node (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS base (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS key (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;`;
+CREATE TABLE IF NOT EXISTS key (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS late (ticket TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;`;
 
 const WRITES = {
   held: "INSERT OR REPLACE INTO entry VALUES (?, 0, ?)",
-  settled: "UPDATE entry SET settled = 1, body = ?2 WHERE number = ?1",
+  // A request of a lease can end before anybody heard of it: then there is nothing to update.
+  settled: "INSERT INTO entry VALUES (?, 1, ?) ON CONFLICT (number) DO UPDATE SET settled = 1, body = excluded.body",
   drop: "DELETE FROM entry WHERE number IN (SELECT value FROM json_each(?))",
   node: "INSERT OR REPLACE INTO node VALUES (?, ?)",
   base: "INSERT OR REPLACE INTO base VALUES (?, ?)",
   key: "INSERT OR REPLACE INTO key VALUES (?, ?)",
+  lease: "INSERT OR REPLACE INTO lease VALUES (?, ?)",
+  late: "INSERT OR REPLACE INTO late VALUES (?, ?)",
+  event: "INSERT OR IGNORE INTO event VALUES (?, ?)",
 };
+// A write without a body deletes.
+const DELETES = { lease: "DELETE FROM lease WHERE id = ?", late: "DELETE FROM late WHERE ticket = ?" };
 
 export class Ledger {
   constructor(ctx, env, current) {
@@ -43,10 +52,14 @@ export class Ledger {
     const all = (query) => [...this.sql.exec(query).raw()];
     this.written = all("SELECT 1 FROM sqlite_master WHERE name = 'entry'").length > 0;
     if (!this.written) return "{}";
+    // An object of an older version lacks what came later.
+    this.sql.exec(SCHEMA);
     return JSON.stringify({
       nodes: all("SELECT body FROM node").map(([body]) => body),
       bases: all("SELECT id, body FROM base"),
       keys: all("SELECT body FROM key").map(([body]) => body),
+      leases: all("SELECT body FROM lease").map(([body]) => body),
+      late: all("SELECT ticket, body FROM late"),
       entries: all("SELECT number, settled, body FROM entry").map(([number, settled, body]) => [number, settled === 1, body]),
     });
   }
@@ -74,6 +87,7 @@ export class Ledger {
     const one = (line) => {
       const [what, name, body] = line.split("\t");
       if (what === "drop") this.sql.exec(WRITES.drop, body);
+      else if (body === "" && DELETES[what] !== undefined) this.sql.exec(DELETES[what], name);
       else this.sql.exec(WRITES[what], what === "held" || what === "settled" ? Number(name) : name, body);
     };
     if (lines.length === 1) one(lines[0]);
@@ -108,7 +122,9 @@ export class Ledger {
   // A request that is settled but not yet drained is known to storage alone.
   settled(command) {
     if (!command.startsWith('{"find"') || !this.written) return undefined;
-    return [...this.sql.exec("SELECT body FROM entry WHERE settled = 1 AND body->>'ticket' = ?", JSON.parse(command).find.ticket).raw()][0]?.[0];
+    const query = `SELECT body FROM entry WHERE settled = 1
+      AND EXISTS (SELECT 1 FROM json_each(entry.body, '$.rows') WHERE value->>'request_id' = ?)`;
+    return [...this.sql.exec(query, JSON.parse(command).find.ticket).raw()][0]?.[0];
   }
 
   // Expires holds, then empties the outbox into D1, then sets the next alarm.

@@ -6,6 +6,7 @@ use crate::{
         wire::{Command, Reply},
     },
     model::time::Timestamp,
+    settle::row::LedgerRow,
 };
 use std::borrow::Cow;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
@@ -39,8 +40,8 @@ impl ObjectCore {
     /// If it cannot be read.
     #[wasm_bindgen(constructor)]
     pub fn new(stored: &str, now: f64) -> Result<ObjectCore, JsError> {
-        let stored: StoredJson = serde_json::from_str(stored)?;
-        let ledger = Ledger::load(&stored.into(), at(now)).map_err(|error| JsError::new(&error))?;
+        let stored: Stored = serde_json::from_str(stored)?;
+        let ledger = Ledger::load(&stored, at(now), zone_offset).map_err(|error| JsError::new(&error))?;
         Ok(Self { ledger })
     }
 
@@ -49,11 +50,17 @@ impl ObjectCore {
     pub fn apply(&mut self, now: f64, command: &str, entry: Option<String>) -> String {
         match serde_json::from_str::<Command>(command) {
             Ok(command) => {
+                let wanted = match &command {
+                    Command::Find { ticket } => Some(ticket.clone()),
+                    _ => None,
+                };
                 let mut effect = self.ledger.apply(at(now), command);
                 if let (Reply::Absent, Some(body)) = (&effect.reply, entry)
                     && let Ok(entry) = serde_json::from_str::<Entry>(&body)
                 {
-                    let rows = serde_json::from_str(entry.rows.get()).unwrap_or_default();
+                    // Several requests of a lease can share an entry.
+                    let mut rows: Vec<LedgerRow> = serde_json::from_str(entry.rows.get()).unwrap_or_default();
+                    rows.retain(|row| wanted.as_deref().is_none_or(|id| row.request_id == id));
                     effect.reply = Reply::Found { state: "settled".to_owned(), rows };
                 }
                 text(&effect)
@@ -133,19 +140,10 @@ impl ObjectCore {
     }
 }
 
-#[derive(serde::Deserialize, Default)]
-#[serde(default)]
-struct StoredJson {
-    nodes: Vec<String>,
-    bases: Vec<(String, String)>,
-    keys: Vec<String>,
-    entries: Vec<(u64, bool, String)>,
-}
-
-impl From<StoredJson> for Stored {
-    fn from(json: StoredJson) -> Self {
-        Self { nodes: json.nodes, bases: json.bases, keys: json.keys, entries: json.entries }
-    }
+/// Minutes a zone is ahead of UTC, as the runtime knows it.
+fn zone_offset(zone: &str, at: Timestamp) -> Option<i32> {
+    let minutes = super::port::zone_offset(zone, at.0 as f64);
+    (!minutes.is_nan()).then_some(minutes as i32)
 }
 
 fn at(now: f64) -> Timestamp {
@@ -172,6 +170,11 @@ fn text(effect: &Effect) -> String {
             Write::Node { id, body } => ("node", id.into(), body.into()),
             Write::Base { id, body } => ("base", id.into(), body.into()),
             Write::Key { digest, body } => ("key", digest.into(), body.into()),
+            Write::Lease { id, body } => ("lease", id.into(), body.as_deref().unwrap_or_default().into()),
+            Write::Late { ticket, body } => {
+                ("late", ticket.into(), body.as_deref().unwrap_or_default().into())
+            }
+            Write::Event { id, body } => ("event", id.into(), body.into()),
         };
         for part in ["\n", what, "\t", &name, "\t", &body] {
             text.push_str(part);

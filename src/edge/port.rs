@@ -6,6 +6,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 extern "C" {
     /// A header of the client's request.
     pub(super) fn header(id: u32, name: &str) -> Option<String>;
+    /// Minutes a time zone is ahead of UTC at a moment; NaN if there is no such zone.
+    pub(super) fn zone_offset(zone: &str, at: f64) -> f64;
     /// A line in the log.
     pub(super) fn log(text: &str);
     /// Asks an object.
@@ -27,20 +29,24 @@ extern "C" {
     );
     /// Answers the client with what the claim found.
     pub(super) fn replay(id: u32, op: u32, how: &str, abandoned: &str);
+    /// Begins to look after the wallet, in the background.
+    pub(super) fn keep_wallet(id: u32);
     /// Calls a provider.
     #[allow(clippy::too_many_arguments, reason = "one crossing")]
     pub(super) fn send(
         id: u32,
         op: u32,
-        url: &str,
-        headers: &str,
-        secret: &str,
+        template: u32,
         played: bool,
         body: Option<&[u8]>,
         timeout_ms: f64,
         stream: bool,
         untouched: bool,
     );
+    /// Tells what a number means in [`send`], as lines: URL and headers; header, prefix and name of a secret.
+    pub(super) fn call_template(number: u32, head: &str, secret: &str);
+    /// Tells what a number means in [`respond`] and [`relay`], as lines: headers; names of those that get a value each time.
+    pub(super) fn answer_template(number: u32, constant: &str, varying: &str);
     /// Reads on in the stream under way.
     pub(super) fn peek(id: u32, op: u32, timeout_ms: f64);
     /// Ends the call under way.
@@ -48,12 +54,14 @@ extern "C" {
     /// Waits.
     pub(super) fn sleep(id: u32, op: u32, ms: f64);
     /// Answers the client. `kept`: for those who come later with the same idempotency key.
-    pub(super) fn respond(id: u32, status: u16, headers: &str, text: Option<&str>, kept: bool);
+    pub(super) fn respond(id: u32, status: u16, template: u32, values: &str, text: Option<&str>, kept: bool);
     /// Answers the client with the stream under way.
+    #[allow(clippy::too_many_arguments, reason = "one crossing")]
     pub(super) fn relay(
         id: u32,
         op: u32,
-        headers: &str,
+        template: u32,
+        values: &str,
         filtered: bool,
         first: &[u8],
         idle_ms: f64,

@@ -1,6 +1,6 @@
 // The Worker's two sides of an idempotency key: an owner tells its answer to the record as it gives it, and whoever comes
 // with the same key is answered from there.
-import { answersOf, callObject, concat, pairs, requests, resumeOf, TIMED_OUT, within } from "./glue.js";
+import { answersOf, callObject, concat, requests, resumeOf, TIMED_OUT, within } from "./glue.js";
 
 const EMPTY = new Uint8Array(0);
 /** A client that reads nothing for this long is taken to be gone. */
@@ -28,8 +28,8 @@ export class Recording {
   }
 
   /** Status and headers. */
-  begin(status, headerText) {
-    this.head ??= `${status}\n${headerText}`;
+  begin(status, headers) {
+    this.head ??= [status, ...[...headers].flat()].join("\n");
     this.changed();
   }
 
@@ -123,9 +123,10 @@ export function replay(id, op, how, abandoned) {
   const resume = resumeOf(id, op);
   const { name, head, of, state, bytes } = request.found;
   request.found = null;
-  const line = head.indexOf("\n");
-  const headers = { ...pairs(head.slice(line + 1)), "x-edgehold-idempotent-replay": how };
-  const init = { status: Number(head.slice(0, line)), headers };
+  const [status, ...lines] = head.split("\n");
+  const headers = new Headers({ "x-edgehold-idempotent-replay": how });
+  for (let i = 0; i + 1 < lines.length; i += 2) headers.set(lines[i], lines[i + 1]);
+  const init = { status: Number(status), headers };
   const last = new TextEncoder().encode(abandoned);
   if (state !== "open" && state !== "wait") {
     request.resolve(new Response(state === "whole" ? bytes : concat([bytes, last]), init));

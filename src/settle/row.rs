@@ -23,8 +23,29 @@ pub enum Outcome {
     RefusedByProvider,
     /// No answer: connection refused, reset, name not found.
     ConnectError,
-    /// The hold expired before anybody settled it; charged at the held bound.
+    /// The hold expired before anybody settled it; charged at the held bound. Or a lease did; charged at what was left of it.
     Unsettled,
+    /// Not an attempt: corrects the cost of one whose row is already written.
+    Adjustment,
+}
+
+impl Outcome {
+    /// As in the ledger.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ClientGone => "client_gone",
+            Self::Truncated => "truncated",
+            Self::UpstreamError => "upstream_error",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::RefusedByProvider => "refused_by_provider",
+            Self::ConnectError => "connect_error",
+            Self::Unsettled => "unsettled",
+            Self::Adjustment => "adjustment",
+        }
+    }
 }
 
 /// One row of the ledger. The field names are the columns of the D1 table `ledger`.
@@ -102,6 +123,12 @@ pub struct LedgerRow {
     /// Key's and caller's metadata, a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
+    /// Of an adjustment: the attempt it corrects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusts: Option<u32>,
+    /// Of an adjustment: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What went wrong, for the operator. Never holds prompts or credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -122,6 +149,14 @@ impl LedgerRow {
         self.reasoning_tokens = usage.reasoning;
         self.audio_tokens = usage.input_audio.saturating_add(usage.output_audio);
         self
+    }
+
+    /// What was read by the model; audio counts here, whichever way it went.
+    #[must_use]
+    pub fn input(&self) -> u64 {
+        [self.input_tokens, self.cache_read_tokens, self.cache_write_tokens, self.audio_tokens]
+            .into_iter()
+            .fold(0, u64::saturating_add)
     }
 
     /// All token classes together.

@@ -5,6 +5,8 @@
 use edgehold::{
     admit::{
         ledger::{Effect, Entry, Ledger, Stored, Write},
+        limit::utc_only,
+        wallet::Wallet,
         wire::{Command, Hold, KeyRecord, Level, LimitFigures, Limits, NodeSpec, Reply, Settlement},
     },
     config::{self, policy::Policy},
@@ -148,6 +150,8 @@ struct Object {
     nodes: BTreeMap<String, String>,
     bases: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
+    leases: BTreeMap<String, String>,
+    late: BTreeMap<String, String>,
     d1: Vec<LedgerRow>,
     alarm: Option<Timestamp>,
 }
@@ -169,6 +173,19 @@ impl Object {
                 Write::Key { digest, body } => {
                     self.keys.insert(digest, body);
                 }
+                Write::Lease { id, body: Some(body) } => {
+                    self.leases.insert(id, body);
+                }
+                Write::Lease { id, body: None } => {
+                    self.leases.remove(&id);
+                }
+                Write::Late { ticket, body: Some(body) } => {
+                    self.late.insert(ticket, body);
+                }
+                Write::Late { ticket, body: None } => {
+                    self.late.remove(&ticket);
+                }
+                Write::Event { .. } => {}
             }
         }
         self.alarm = effect.alarm.or(self.alarm);
@@ -198,8 +215,10 @@ impl Object {
             bases: self.bases.clone().into_iter().collect(),
             keys: self.keys.values().cloned().collect(),
             entries: self.entries.iter().map(|(n, (settled, body))| (*n, *settled, body.clone())).collect(),
+            leases: self.leases.values().cloned().collect(),
+            late: self.late.clone().into_iter().collect(),
         };
-        self.ledger = Ledger::load(&stored, now).unwrap();
+        self.ledger = Ledger::load(&stored, now, utc_only).unwrap();
     }
 
     fn wake(&mut self, now: Timestamp) {
@@ -255,6 +274,7 @@ pub(crate) struct Fake {
     /// The call of the ledger (1 is the first) that fails, and how.
     pub(crate) ledger_fault: Cell<Option<(u32, LedgerFault)>>,
     ledger_calls: Cell<u32>,
+    pub(crate) wallet: RefCell<Wallet>,
     // What happened.
     pub(crate) calls: RefCell<Vec<Call>>,
     pub(crate) answers: RefCell<Vec<Answered>>,
@@ -285,6 +305,8 @@ impl Fake {
             metadata: BTreeMap::new(),
             revision: 1,
         };
+        let mut wallet = Wallet::default();
+        wallet.turn_off();
         let fake = Self {
             now: Cell::new(T0),
             dice: Cell::new(0x9E37_79B9_7F4A_7C15),
@@ -308,6 +330,7 @@ impl Fake {
             key_fault: Cell::default(),
             ledger_fault: Cell::default(),
             ledger_calls: Cell::default(),
+            wallet: RefCell::new(wallet),
             calls: RefCell::default(),
             answers: RefCell::default(),
             holds: RefCell::default(),
@@ -340,6 +363,7 @@ impl Fake {
             team: (level == Level::Key).then(|| TeamId("team_a".to_owned())),
             level,
             limits: Limits::default(),
+            each_user: None,
             blocked: false,
             expires_at: None,
             revision: record.revision,
@@ -552,6 +576,12 @@ impl World for Fake {
             other => panic!("{other:?}"),
         }
     }
+
+    fn wallet<T>(&self, run: impl FnOnce(&mut Wallet) -> T) -> T {
+        run(&mut self.wallet.borrow_mut())
+    }
+
+    fn keep_wallet(&self) {}
 
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault> {
         assert_eq!(*customer, self.record.borrow().customer);

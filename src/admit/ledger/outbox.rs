@@ -1,13 +1,7 @@
 //! The outbox: settled requests on their way to D1.
 
-use super::{Effect, Entry, Ledger, Write, read};
-use crate::{
-    admit::{
-        node::{Node, bare},
-        wire::Reply,
-    },
-    model::time::Timestamp,
-};
+use super::{Effect, Entry, Ledger, Write, base, read};
+use crate::{admit::wire::Reply, model::time::Timestamp};
 use std::collections::BTreeSet;
 
 /// Requests drained to D1 at once. A row is about a kilobyte, a bound value at most two megabytes.
@@ -34,11 +28,13 @@ impl Ledger {
     pub fn drained(&mut self, now: Timestamp, entries: &[(u64, String)], more: bool) -> Effect {
         let mut writes = Vec::new();
         let mut touched = BTreeSet::new();
-        for (_, text) in entries {
+        for (number, text) in entries {
             if let Ok(entry) = read::<Entry>(text) {
+                let zones = self.zones;
                 for id in &entry.chain {
-                    let node = self.nodes.entry(id.clone()).or_insert_with(|| Node::new(bare(id)));
-                    node.base.charge(&entry);
+                    let node = self.node(id);
+                    node.base.roll(entry.at);
+                    node.base.change(entry.counted(*number), &entry.charge(), zones);
                     touched.insert(id.clone());
                 }
             }
@@ -46,10 +42,7 @@ impl Ledger {
         }
         writes.push(Write::DropEntries { numbers: entries.iter().map(|(number, _)| *number).collect() });
         for id in touched {
-            if let Some(node) = self.nodes.get(&id) {
-                let Ok(body) = serde_json::to_string(&node.base) else { continue };
-                writes.push(Write::Base { id, body });
-            }
+            writes.extend(self.nodes.get(&id).and_then(|node| base(&id, node)));
         }
         self.drain_failures = 0;
         self.drain_error = None;

@@ -7,9 +7,9 @@ use crate::{
 };
 use proptest::prelude::*;
 
-const T0: Timestamp = Timestamp(1_700_000_000_000);
+pub(super) const T0: Timestamp = Timestamp(1_700_000_000_000);
 
-fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerRow {
+pub(super) fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerRow {
     LedgerRow {
         request_id: ticket.to_owned(),
         attempt,
@@ -38,33 +38,41 @@ fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerRow {
         duration_ms: 1,
         upstream_id: None,
         metadata: None,
+        adjusts: None,
+        reason: None,
         error: None,
     }
 }
 
-fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -> NodeSpec {
+pub(super) fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -> NodeSpec {
     NodeSpec { team: team.map(|team| TeamId(team.to_owned())), limits, level, ..bare(id) }
 }
 
 /// The object: what is durable, and the ledger in memory.
-struct Object {
-    ledger: Ledger,
-    entries: BTreeMap<u64, (bool, String)>,
+pub(super) struct Object {
+    pub(super) ledger: Ledger,
+    pub(super) entries: BTreeMap<u64, (bool, String)>,
     nodes: BTreeMap<String, String>,
     bases: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
-    d1: BTreeMap<(String, u32), LedgerRow>,
-    alarm: Option<Timestamp>,
+    pub(super) leases: BTreeMap<String, String>,
+    late: BTreeMap<String, String>,
+    pub(super) events: BTreeMap<String, String>,
+    pub(super) d1: BTreeMap<(String, u32), LedgerRow>,
+    pub(super) alarm: Option<Timestamp>,
 }
 
 impl Object {
-    fn new(customer: Limits, team: Limits, key: Limits) -> Self {
+    pub(super) fn new(customer: Limits, team: Limits, key: Limits) -> Self {
         let mut object = Self {
             ledger: Ledger::default(),
             entries: BTreeMap::new(),
             nodes: BTreeMap::new(),
             bases: BTreeMap::new(),
             keys: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            late: BTreeMap::new(),
+            events: BTreeMap::new(),
             d1: BTreeMap::new(),
             alarm: None,
         };
@@ -96,6 +104,17 @@ impl Object {
                 Write::Key { digest, body } => {
                     self.keys.insert(digest, body);
                 }
+                Write::Lease { id, body } => {
+                    body.map(|body| self.leases.insert(id.clone(), body))
+                        .unwrap_or_else(|| self.leases.remove(&id));
+                }
+                Write::Late { ticket, body } => {
+                    body.map(|body| self.late.insert(ticket.clone(), body))
+                        .unwrap_or_else(|| self.late.remove(&ticket));
+                }
+                Write::Event { id, body } => {
+                    self.events.entry(id).or_insert(body);
+                }
             }
         }
         if effect.alarm.is_some() {
@@ -104,13 +123,13 @@ impl Object {
         effect.reply
     }
 
-    fn run(&mut self, now: Timestamp, command: Command) -> Reply {
+    pub(super) fn run(&mut self, now: Timestamp, command: Command) -> Reply {
         let effect = self.ledger.apply(now, command);
         self.keep(effect)
     }
 
     /// Eviction: memory is gone, the stored alarm is not.
-    fn crash(&mut self, now: Timestamp) {
+    pub(super) fn crash(&mut self, now: Timestamp) {
         let stored = Stored {
             nodes: self.nodes.values().cloned().collect(),
             bases: self.bases.clone().into_iter().collect(),
@@ -120,12 +139,14 @@ impl Object {
                 .iter()
                 .map(|(number, (settled, body))| (*number, *settled, body.clone()))
                 .collect(),
+            leases: self.leases.values().cloned().collect(),
+            late: self.late.clone().into_iter().collect(),
         };
-        self.ledger = Ledger::load(&stored, now).unwrap();
+        self.ledger = Ledger::load(&stored, now, utc_only).unwrap();
     }
 
     /// What the alarm does. `d1_works` false: the insert fails; `lost`: it lands, but the answer does not come back.
-    fn alarm(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
+    pub(super) fn alarm(&mut self, now: Timestamp, d1_works: bool, lost: bool) {
         self.alarm = None;
         let effect = self.ledger.expire(now);
         self.keep(effect);
@@ -162,7 +183,7 @@ impl Object {
         self.keep(effect);
     }
 
-    fn hold(&mut self, now: Timestamp, ticket: &str, key: &str, bound: i64, tokens: u64) -> Reply {
+    pub(super) fn hold(&mut self, now: Timestamp, ticket: &str, key: &str, bound: i64, tokens: u64) -> Reply {
         self.hold_or_extend(now, ticket, key, bound, tokens, false)
     }
 
@@ -182,28 +203,34 @@ impl Object {
                 key: KeyId(key.to_owned()),
                 bound: Some(NanoUsd(bound)),
                 tokens,
+                input: 0,
                 ttl_ms: 5_000,
                 extends,
                 route: Some(RouteLimit { name: "r".to_owned(), rpm: Some(1_000), tpm: None }),
+                user: None,
+                models: vec![],
+                explain: false,
+                lease: None,
+                from_lease: None,
                 unsettled: raw(&row(ticket, 1, 0, 0)),
             }),
         )
     }
 
-    fn settle(&mut self, now: Timestamp, ticket: &str, costs: &[i64]) -> Reply {
+    pub(super) fn settle(&mut self, now: Timestamp, ticket: &str, costs: &[i64]) -> Reply {
         let rows: Vec<LedgerRow> =
             costs.iter().zip(1..).map(|(cost, attempt)| row(ticket, attempt, *cost, 1)).collect();
         self.run(now, Command::Settle(Settlement::of(ticket.to_owned(), &rows)))
     }
 
-    fn spent(&mut self, now: Timestamp) -> NanoUsd {
+    pub(super) fn spent(&mut self, now: Timestamp) -> NanoUsd {
         match self.run(now, Command::Inspect) {
             Reply::Inspection(inspection) => inspection.spent_total_nanousd,
             other => panic!("{other:?}"),
         }
     }
 
-    fn limits(&mut self, now: Timestamp, key: &str) -> Vec<LimitStatus> {
+    pub(super) fn limits(&mut self, now: Timestamp, key: &str) -> Vec<LimitStatus> {
         match self.run(now, Command::Describe { key: KeyId(key.to_owned()) }) {
             Reply::Limits { limits } => limits,
             other => panic!("{other:?}"),
@@ -211,7 +238,7 @@ impl Object {
     }
 }
 
-fn total(nanousd: i64) -> Limits {
+pub(super) fn total(nanousd: i64) -> Limits {
     Limits { total: Some(NanoUsd(nanousd)), ..Limits::default() }
 }
 
@@ -258,8 +285,15 @@ fn a_hold_nobody_settles_becomes_one_row_at_its_bound() {
     let rows: Vec<&LedgerRow> = object.d1.values().collect();
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].outcome, rows[0].cost_nanousd), (Outcome::Unsettled, NanoUsd(50)));
-    assert_eq!(object.settle(T0.plus_ms(8_000), "t", &[7]), Reply::Absent);
-    assert_eq!(object.spent(T0.plus_ms(8_000)), NanoUsd(50));
+    // The settlement comes after all: the row stays, another corrects it, once.
+    object.crash(T0.plus_ms(8_000));
+    assert_eq!(object.settle(T0.plus_ms(8_000), "t", &[7, 4]), Reply::Settled);
+    assert_eq!(object.settle(T0.plus_ms(8_000), "t", &[7, 4]), Reply::Absent);
+    assert_eq!(object.spent(T0.plus_ms(8_000)), NanoUsd(11));
+    object.alarm(T0.plus_ms(10_000), true, false);
+    let costs: Vec<(u32, Option<u32>, i64)> =
+        object.d1.values().map(|row| (row.attempt, row.adjusts, row.cost_nanousd.0)).collect();
+    assert_eq!(costs, [(1, None, 50), (2, None, 4), (1_001, Some(1), -43)]);
 }
 
 #[test]
@@ -326,7 +360,7 @@ fn windows_begin_anew_and_a_request_stays_in_the_one_it_was_admitted_in() {
     object.hold(evening, "t", "key_a", 100, 1);
     assert!(matches!(
         object.hold(evening, "u", "key_a", 1, 1),
-        Reply::Refused(Refusal::Budget { window: Window::Day, .. })
+        Reply::Refused(Refusal::Budget { window: Window::DAY, .. })
     ));
     let morning = evening.plus_ms(2_000);
     assert!(matches!(object.hold(morning, "v", "key_a", 100, 1), Reply::Held(_)));
@@ -371,9 +405,15 @@ fn a_model_without_a_price_cannot_be_held_against_a_budget() {
             key: KeyId("key_a".to_owned()),
             bound,
             tokens: 1,
+            input: 0,
             ttl_ms: 1_000,
             extends: false,
             route: None,
+            user: None,
+            models: vec![],
+            explain: false,
+            lease: None,
+            from_lease: None,
             unsettled: raw(&row("t", 1, 0, 0)),
         })
     };
@@ -399,7 +439,7 @@ fn a_refusal_consumes_nothing() {
     ));
     assert!(matches!(
         object.hold(T0, "t", "key_a", 1, 101),
-        Reply::Refused(Refusal::Rate { unit: RateUnit::Tokens, retry_after_ms: None, .. })
+        Reply::Refused(Refusal::Rate { unit: Unit::Tokens, retry_after_ms: None, .. })
     ));
     assert_eq!(object.limits(T0, "key_a"), before);
     assert!(object.entries.is_empty());
@@ -415,9 +455,12 @@ fn the_wire_is_what_deployed_workers_speak() {
     assert_eq!(held, Reply::Held(Standing::default()));
     let refused = Reply::Refused(Refusal::Rate {
         level: Level::Key,
-        unit: RateUnit::Requests,
+        unit: Unit::Requests,
         limit: 6,
         retry_after_ms: Some(9),
+        window: Window::MINUTE,
+        models: None,
+        recalled: false,
     });
     let text = r#"{"refused":{"rate":{"level":"key","unit":"requests","limit":6,"retry_after_ms":9}}}"#;
     assert_eq!(serde_json::to_string(&refused).unwrap(), text);
@@ -435,7 +478,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => (0u8..30, any::<bool>(), 0i64..40, 0u64..20)
+        5 => (0u8..30, any::<bool>(), 0i64..40, 2u64..20)
             .prop_map(|(ticket, key_b, bound, tokens)| Step::Hold { ticket, key_b, bound, tokens }),
         5 => (0u8..30, prop::collection::vec(0i64..20, 0..3)).prop_map(|(ticket, costs)| Step::Settle { ticket, costs }),
         2 => (0i64..4_000).prop_map(Step::Wait),
@@ -445,12 +488,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn figures(status: &LimitStatus) -> (i64, i64) {
+pub(super) fn figures(status: &LimitStatus) -> (i64, i64) {
     match &status.figures {
-        LimitFigures::Budget { limit_nanousd, spent_nanousd, held_nanousd, .. } => {
-            (limit_nanousd.0, spent_nanousd.0 + held_nanousd.0)
+        LimitFigures::Budget { limit_nanousd, spent_nanousd, held_nanousd, leased_nanousd, .. } => {
+            (limit_nanousd.0, spent_nanousd.0 + held_nanousd.0 + leased_nanousd.0)
         }
-        LimitFigures::Requests(rate) | LimitFigures::Tokens(rate) => (rate.limit as i64, rate.used as i64),
+        LimitFigures::Requests(rate)
+        | LimitFigures::Tokens(rate)
+        | LimitFigures::InputTokens(rate)
+        | LimitFigures::OutputTokens(rate)
+        | LimitFigures::Concurrent(rate) => (rate.limit, rate.used + rate.leased),
     }
 }
 
