@@ -10,10 +10,11 @@ const ROOT = path.resolve(import.meta.dirname, "..");
  * Starts the gateway and applies the migrations.
  * @param {object} options
  *   dir: where state is kept · ports: one per isolate, 0 takes a free one · vars: text bindings ·
- *   modules: further ES modules by name · main: which of them is the entry (the built one if absent)
+ *   modules: further ES modules by name · main: which of them is the entry (the built one if absent) ·
+ *   ledgers: how many D1 databases LEDGER_DB_0… hold ledgers (none: DB does)
  * @returns {Promise<{mf: Miniflare, urls: string[], db: object, stop: () => Promise<void>}>}
  */
-export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
+export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
   const contents = {
     "index.js": { type: "esm", contents: fs.readFileSync(path.join(build, "index.js"), "utf8") },
     "index_bg.wasm": { type: "wasm", contents: fs.readFileSync(path.join(build, "index_bg.wasm")) },
@@ -24,6 +25,8 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
     KV: { type: "kv", id: "config" },
     LEDGER: { type: "durable-object", worker: "edgehold", exportName: "CustomerLedger" },
   };
+  const ledgerNames = Array.from({ length: ledgers }, (_, i) => `LEDGER_DB_${i}`);
+  for (const name of ledgerNames) env[name] = { type: "d1", id: name };
   for (const [name, value] of Object.entries(vars)) env[name] = { type: "text", value: String(value) };
   const mf = new Miniflare({
     cf: false,
@@ -48,7 +51,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
     await mf.ready;
     const urls = await Promise.all(ports.map((_, i) => mf.unsafeGetDirectURL(i ? `edgehold-${i + 1}` : "edgehold")));
     const db = await mf.getD1Database("DB", "edgehold");
-    await migrate(db, migrations);
+    for (const name of ["DB", ...ledgerNames]) await migrate(await mf.getD1Database(name, "edgehold"), migrations);
     return { mf, db, urls: urls.map((u) => u.href.replace(/\/$/, "")), stop: () => mf.dispose() };
   } catch (error) {
     await mf.dispose().catch(() => {});

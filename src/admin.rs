@@ -2,6 +2,7 @@
 
 mod configs;
 mod fields;
+mod ledger;
 mod nodes;
 mod usage;
 
@@ -71,7 +72,8 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
         ("GET", ["config", "versions", version]) => configs::one(world, version).await,
         ("POST", ["config", "rollback"]) => configs::rollback(world, request).await,
         ("GET", ["usage"]) => usage::report(world, request).await,
-        ("GET", ["customers", id, "ledger"]) => nodes::inspect(world, id).await,
+        ("GET", ["customers", id, "ledger"]) => ledger::inspect(world, id).await,
+        ("POST", ["customers", id, "ledger", "quarantine", "retry"]) => ledger::retry(world, id).await,
         (method, [kind @ ("customers" | "teams" | "keys")]) => match method {
             "POST" => nodes::create(world, request, nodes::level(kind)).await,
             "GET" => nodes::list(world, request, nodes::level(kind)).await,

@@ -9,7 +9,13 @@
 //! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
 //! what is in `entry` over the base and arrives at the live state.
 
+mod adjust;
+mod audit;
 mod outbox;
+mod quarantine;
+
+pub use audit::AUDITED_ROWS;
+pub use outbox::{entries_of, rows_of};
 
 use super::{
     node::{Counters, Node, bare},
@@ -43,6 +49,37 @@ pub enum Write {
         settled: bool,
         /// [`Entry`] as JSON.
         body: String,
+    },
+    /// Insert or replace a row of the outbox.
+    Outbox {
+        /// Its number.
+        number: u64,
+        /// What [`entries_of`] reads.
+        body: String,
+    },
+    /// Set a row of the outbox aside.
+    Quarantine {
+        /// Its number.
+        number: u64,
+        /// JSON.
+        body: String,
+    },
+    /// D1 has it after all.
+    Release {
+        /// Its number.
+        number: u64,
+    },
+    /// Remember an adjustment, or (without a body) forget it.
+    Adjusted {
+        /// Its id.
+        id: String,
+        /// JSON.
+        body: Option<String>,
+    },
+    /// Which D1 database this ledger goes to, for ever.
+    Database {
+        /// The name of its binding.
+        name: String,
     },
     /// Delete drained requests.
     DropEntries {
@@ -112,6 +149,9 @@ pub struct Entry {
     pub used: u64,
     /// The rows of a settled request, an array; of a held one the row it would expire to. Carried unread.
     pub rows: Box<RawValue>,
+    /// No request: a correction of what others cost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adjustment: bool,
 }
 
 /// One customer's limits and money.
@@ -131,6 +171,10 @@ pub struct Ledger {
     drain_failures: u32,
     drain_error: Option<String>,
     drain_at: Option<Timestamp>,
+    draining: outbox::Draining,
+    set_aside: BTreeMap<u64, quarantine::SetAside>,
+    adjusted: BTreeMap<String, adjust::Adjusted>,
+    database: Option<String>,
 }
 
 /// Everything the object has stored, as JSON texts.
@@ -144,6 +188,12 @@ pub struct Stored {
     pub keys: Vec<String>,
     /// `(number, settled, Entry)`.
     pub entries: Vec<(u64, bool, String)>,
+    /// `(number, row set aside)`.
+    pub quarantine: Vec<(u64, String)>,
+    /// `(id, adjustment)`.
+    pub adjusted: Vec<(String, String)>,
+    /// The binding of the D1 database this ledger goes to.
+    pub database: Option<String>,
 }
 
 impl Ledger {
@@ -166,16 +216,20 @@ impl Ledger {
             let record: KeyRecord = read(text)?;
             ledger.keys.insert(record.digest.0.clone(), record);
         }
+        ledger.load_quarantine(&stored.quarantine)?;
+        ledger.load_adjustments(&stored.adjusted)?;
+        ledger.load_database(stored);
         let mut held = Vec::new();
         for (number, settled, text) in &stored.entries {
             ledger.number = ledger.number.max(*number);
-            let entry: Entry = read(text)?;
             if *settled {
-                ledger.charge_live(&entry);
+                for entry in entries_of(text) {
+                    ledger.charge_live(&entry);
+                    ledger.note_oldest(entry.at);
+                }
                 ledger.outbox += 1;
-                ledger.note_oldest(entry.at);
             } else {
-                held.push((*number, entry));
+                held.push((*number, read::<Entry>(text)?));
             }
         }
         held.sort_by_key(|(_, entry)| entry.at);
@@ -188,7 +242,7 @@ impl Ledger {
             ledger.expiries.insert((entry.expires_at, entry.ticket.clone()));
             ledger.holds.insert(entry.ticket.clone(), (number, entry));
         }
-        if ledger.outbox > 0 {
+        if ledger.outbox > 0 || ledger.retrying().is_some() {
             ledger.drain_at = Some(now);
         }
         Ok(ledger)
@@ -219,8 +273,14 @@ impl Ledger {
                     state: "held".to_owned(),
                     rows: read(entry.rows.get()).into_iter().collect(),
                 },
-                None => Reply::Absent,
+                None => match self.find_set_aside(&ticket) {
+                    Some(rows) => Reply::Found { state: "settled".to_owned(), rows },
+                    None => Reply::Absent,
+                },
             }),
+            Command::Adjust(adjustment) => self.adjust(now, adjustment),
+            Command::RetryQuarantine => self.retry_quarantine(now),
+            Command::Audit => Effect::only(Reply::Audit(self.audit(&[]))),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
         };
         effect.alarm = self.plan_alarm();
@@ -301,6 +361,7 @@ impl Ledger {
             used: 0,
             rows: hold.unsettled,
             chain,
+            adjustment: false,
         };
         let standing = Standing { at, ..self.standing(now, &entry.chain, &hold.key) };
         let body = match serde_json::to_string(&entry) {
@@ -436,6 +497,9 @@ impl Ledger {
             outbox: self.outbox,
             outbox_oldest_ms: self.outbox_oldest,
             last_drain_error: self.drain_error.clone(),
+            database: self.database.clone(),
+            quarantined: self.set_aside.len() as u64,
+            quarantine: self.quarantined(),
         }
     }
 

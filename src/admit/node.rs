@@ -58,8 +58,10 @@ impl Counters {
         for window in self.windows_of(entry.at) {
             window.spent = window.spent.plus(entry.cost);
         }
-        self.requests.add(entry.at, 1);
-        self.tokens.add(entry.at, entry.used);
+        if !entry.adjustment {
+            self.requests.add(entry.at, 1);
+            self.tokens.add(entry.at, entry.used);
+        }
     }
 
     pub(super) const fn window(&self, window: Window) -> &MoneyWindow {

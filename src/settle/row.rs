@@ -25,6 +25,8 @@ pub enum Outcome {
     ConnectError,
     /// The hold expired before anybody settled it; charged at the held bound.
     Unsettled,
+    /// No attempt at all: corrects what an earlier row of the request cost.
+    Adjustment,
 }
 
 /// One row of the ledger. The field names are the columns of the D1 table `ledger`.
@@ -105,7 +107,19 @@ pub struct LedgerRow {
     /// What went wrong, for the operator. Never holds prompts or credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Of an adjustment: the attempt whose cost it corrects. Its own number is over [`ADJUSTMENTS_FROM`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adjusts: Option<u32>,
+    /// Of an adjustment: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The tier that served it, unless it was the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
 }
+
+/// Numbers of attempts up to this are attempts; adjustments are numbered from the next one on.
+pub const ADJUSTMENTS_FROM: u32 = 1_000;
 
 fn zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

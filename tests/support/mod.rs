@@ -165,6 +165,7 @@ impl Object {
                 Write::Key { digest, body } => {
                     self.keys.insert(digest, body);
                 }
+                other => panic!("a request never writes {other:?}"),
             }
         }
         self.alarm = effect.alarm.or(self.alarm);
@@ -194,6 +195,7 @@ impl Object {
             bases: self.bases.clone().into_iter().collect(),
             keys: self.keys.values().cloned().collect(),
             entries: self.entries.iter().map(|(n, (settled, body))| (*n, *settled, body.clone())).collect(),
+            ..Stored::default()
         };
         self.ledger = Ledger::load(&stored, now).unwrap();
     }

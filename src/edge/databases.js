@@ -1,0 +1,8 @@
+// Which D1 databases are bound.
+
+/** How many databases besides DB hold ledgers: LEDGER_DB_0, LEDGER_DB_1, … without a gap. */
+export function ledgerDatabases(env) {
+  let count = 0;
+  while (env[`LEDGER_DB_${count}`] !== undefined) count++;
+  return count;
+}
