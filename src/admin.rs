@@ -4,16 +4,23 @@ mod configs;
 mod fields;
 mod ledger;
 mod nodes;
+mod retention;
 mod usage;
 
+pub use retention::maintain;
+
 use crate::{
-    model::id::RequestId,
+    model::{id::RequestId, time::Timestamp},
     pipeline,
     ports::{AnswerBody, ClientRequest, Fault, World},
     refusal::Refusal,
+    settle::shard,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+/// How many databases hold ledgers besides the default one; counted by the edge among the bindings.
+pub const DATABASES: &str = "EDGEHOLD_LEDGER_DATABASES";
 
 /// Status and body.
 type Answer = (u16, Value);
@@ -109,6 +116,26 @@ fn unavailable(fault: Fault) -> Refusal {
     let mut refusal = Refusal::unavailable(fault.0.clone());
     refusal.message = format!("A part of the gateway could not be reached: {}. Try again.", fault.0);
     refusal
+}
+
+/// The bindings of the D1 databases that hold ledger rows.
+fn databases<W: World>(world: &W) -> Vec<String> {
+    let count = world.variable(DATABASES).and_then(|text| text.parse().ok()).unwrap_or_default();
+    shard::all(count)
+}
+
+/// A moment in the query.
+fn moment(request: &ClientRequest, name: &str) -> Result<Option<Timestamp>, Refusal> {
+    let read = |text: String| {
+        Timestamp::parse(&text).ok_or_else(|| {
+            Refusal::bad_param(
+                "invalid_value",
+                name,
+                format!("'{name}' must be a day such as 2026-11-21 or a time such as 2026-11-21T06:00:00Z."),
+            )
+        })
+    };
+    parameter(request, name).map(read).transpose()
 }
 
 fn not_found(what: &str, id: &str) -> Refusal {

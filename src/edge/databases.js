@@ -6,3 +6,10 @@ export function ledgerDatabases(env) {
   while (env[`LEDGER_DB_${count}`] !== undefined) count++;
   return count;
 }
+
+/** The database of a binding. */
+export function database(env, name) {
+  const found = name === "DB" ? env.DB : env[name];
+  if (found === undefined) throw new Error(`no database is bound as ${name}`);
+  return found;
+}

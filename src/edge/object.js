@@ -1,6 +1,6 @@
 // The Durable Object around the Rust state machine: loads rows, applies, writes rows, without an await between.
 // When, what and why are decided in Rust (src/admit/ledger.rs, src/edge/object.rs); here is only how to write it down.
-import { ledgerDatabases } from "./databases.js";
+import { database, ledgerDatabases } from "./databases.js";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL);
@@ -176,9 +176,7 @@ export class Ledger {
   async run(statements) {
     const list = JSON.parse(statements);
     if (list.length === 0) return;
-    const name = this.state().database();
-    const database = this.env[name];
-    if (database === undefined) throw new Error(`no database is bound as ${name}`);
-    await database.batch(list.map(([sql, values]) => database.prepare(sql).bind(...values)));
+    const db = database(this.env, this.state().database());
+    await db.batch(list.map(([sql, values]) => db.prepare(sql).bind(...values)));
   }
 }

@@ -92,4 +92,97 @@ describe("D1 under load", { concurrency: 1 }, () => {
   }
 });
 
+/** A row as an older Worker inserts it: long ago, if need be. */
+async function insertRow(g, over, database = "DB") {
+  const at_ms = over.at_ms ?? Date.now();
+  const row = {
+    request_id: requestId(at_ms), attempt: 1, at_ms, customer_id: "cus_x", team_id: null, key_id: "key_x", route: "r", requested_model: "m", provider: "up1", model,
+    outcome: "ok", status: 200, streamed: 0, input_tokens: 8, cache_read_tokens: 3, cache_write_tokens: 0, output_tokens: 7, reasoning_tokens: 0, audio_tokens: 0,
+    usage_estimated: 0, usage_json: null, cost_nanousd: ONE, price_version: "v", first_byte_ms: 1, duration_ms: 2, upstream_id: null, metadata: null, error: null, ...over,
+  };
+  const names = Object.keys(row);
+  await g.sqlIn(database, `INSERT OR IGNORE INTO ledger (${names}) VALUES (${names.map(() => "?")})`, ...Object.values(row));
+  return row;
+}
+
+let serial = 0;
+function requestId(at_ms) {
+  const base32 = (value, length) => {
+    let text = "";
+    for (let n = BigInt(value), i = 0; i < length; i += 1, n >>= 5n) text = "0123456789abcdefghjkmnpqrstvwxyz"[Number(n & 31n)] + text;
+    return text;
+  };
+  return `req_${base32(at_ms - 5, 10)}${base32((serial += 1), 16)}`;
+}
+
+describe("usage", { concurrency: 1 }, () => {
+  it("from the sums is what the rows add up to, for every group, filter and range", { timeout: 60_000 }, async () => {
+    const t = await tenant();
+    const c = t.customer.id;
+    const now = Date.now();
+    const rows = [];
+    for (let i = 0; i < 90; i += 1) {
+      const at_ms = now - ((i * 7_654_321) % (9 * DAY));
+      const request_id = requestId(at_ms);
+      const over = { request_id, at_ms, customer_id: c, team_id: i % 3 ? `team_${i % 3}` : null, key_id: `key_${i % 2}`, route: `r${i % 2}`, provider: `p${i % 3}`, model: `m${i % 4}`, cost_nanousd: 1 + i, audio_tokens: i % 2, reasoning_tokens: i % 5 };
+      rows.push(await insertRow(gw, { ...over, outcome: i % 4 ? "ok" : "timeout" }));
+      if (i % 4 === 0) rows.push(await insertRow(gw, { ...over, attempt: 2, provider: `p${(i + 1) % 3}` }));
+    }
+    const ids = await ask(t, 3);
+    await drained(t);
+    rows.push(...(await rowsOf(t)).filter((r) => ids.includes(r.request_id)));
+    const iso = (ms) => new Date(ms).toISOString();
+    const of = {
+      customer: (r) => r.customer_id, team: (r) => r.team_id, key: (r) => r.key_id, model: (r) => r.model, provider: (r) => r.provider, route: (r) => r.route, outcome: (r) => r.outcome,
+      month: (r) => iso(r.at_ms).slice(0, 7), day: (r) => iso(r.at_ms).slice(0, 10), hour: (r) => `${iso(r.at_ms).slice(0, 13)}:00:00Z`,
+    };
+    const sum = (list, outcome) => ({
+      requests: outcome ? new Set(list.map((r) => r.request_id)).size : list.filter((r) => r.attempt === 1).length,
+      attempts: list.length,
+      errors: list.filter((r) => !["ok", "client_gone"].includes(r.outcome)).length,
+      input_tokens: list.reduce((s, r) => s + r.input_tokens + r.cache_read_tokens + r.cache_write_tokens, 0),
+      output_tokens: list.reduce((s, r) => s + r.output_tokens + r.reasoning_tokens, 0),
+      cache_read_tokens: list.reduce((s, r) => s + r.cache_read_tokens, 0),
+      cache_write_tokens: 0,
+      reasoning_tokens: list.reduce((s, r) => s + r.reasoning_tokens, 0),
+      audio_tokens: list.reduce((s, r) => s + r.audio_tokens, 0),
+      cost_nanousd: list.reduce((s, r) => s + r.cost_nanousd, 0),
+    });
+    const ranges = [["", 0, Infinity], [`&from=${iso(now - 5 * DAY - 1234)}&to=${iso(now - DAY + 777)}`, now - 5 * DAY - 1234, now - DAY + 777], [`&from=${iso(now - 1_000_000)}`, now - 1_000_000, Infinity]];
+    const groups = ["", "customer", "team", "key", "model", "provider", "route", "outcome", "month", "day", "hour", "day,provider,model", "team,outcome", "hour,key"];
+    for (const [range, from, to] of ranges) {
+      for (const group of groups) {
+        for (const [filter, keep] of [["", () => true], ["&provider=p1", (r) => r.provider === "p1"], ["&outcome=ok", (r) => r.outcome === "ok"], ["&team_id=team_1&route=r1", (r) => r.team_id === "team_1" && r.route === "r1"]]) {
+          const u = await gw.admin("GET", `/usage?customer_id=${c}&group_by=${group}${range}${filter}`);
+          const chosen = rows.filter((r) => r.at_ms >= from && r.at_ms < to && keep(r));
+          const names = group ? group.split(",") : [];
+          const outcome = names.includes("outcome") || filter.includes("outcome");
+          const cells = new Map(names.length ? [] : [["[]", []]]);
+          for (const r of chosen) {
+            const name = JSON.stringify(names.map((n) => of[n](r)));
+            cells.set(name, [...(cells.get(name) ?? []), r]);
+          }
+          const strip = ({ cost_usd, ...figures }) => figures;
+          const found = new Map(u.rows.map((row) => {
+            const figures = strip(row);
+            const name = JSON.stringify(names.map((n) => figures[n]));
+            for (const n of names) delete figures[n];
+            return [name, figures];
+          }));
+          const what = `${group} ${range} ${filter}`;
+          const sorted = (map) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));
+          assert.deepEqual(sorted(found), sorted(new Map([...cells].map(([name, list]) => [name, sum(list, outcome)]))), what);
+          assert.deepEqual(strip(u.total), sum(chosen, outcome), what);
+        }
+      }
+    }
+    // They really come from the sums: with the rows gone the answer by day stays.
+    const before = await gw.admin("GET", `/usage?customer_id=${c}&group_by=day`);
+    await gw.sql("DELETE FROM ledger WHERE customer_id = ?", c);
+    const after = await gw.admin("GET", `/usage?customer_id=${c}&group_by=day`);
+    assert.deepEqual(after.rows, before.rows);
+    assert.equal((await gw.admin("GET", `/usage?customer_id=${c}&group_by=outcome`)).rows.length, 0);
+  });
+});
+
 it("left no panic behind", () => assert.deepEqual(gw.panics(), []));

@@ -682,7 +682,7 @@ impl World for Fake {
         answer.closed = true;
     }
 
-    async fn sql(&self, _: &[Statement]) -> Result<Vec<Value>, Fault> {
+    async fn sql_in(&self, _: &str, _: &[Statement]) -> Result<Vec<Value>, Fault> {
         panic!("a chat request never asks D1")
     }
 
