@@ -1,6 +1,7 @@
 //! Settlement: what each attempt cost, and the rows that say so.
 
 pub mod price;
+pub mod rerate;
 pub mod rollup;
 pub mod row;
 pub mod shard;

@@ -2,7 +2,7 @@
 
 mod sources;
 
-use super::{Answer, databases, ledger, parameter, retention, unavailable};
+use super::{Answer, databases, ledger, parameter, retention, unavailable, union_all};
 use crate::{
     model::{
         id::RequestId,
@@ -169,7 +169,7 @@ impl Question {
             // An empty range still has its zeros.
             parts.push(self.rows((0, 0), &mut parameters));
         }
-        let source = parts.join(" UNION ALL ");
+        let source = union_all(&parts);
         let requests = if self.by_outcome() {
             "COUNT(DISTINCT request_id) AS requests"
         } else {

@@ -219,6 +219,7 @@ impl Ledger {
         ledger.load_quarantine(&stored.quarantine)?;
         ledger.load_adjustments(&stored.adjusted)?;
         ledger.load_database(stored);
+        ledger.draining.loaded = now;
         let mut held = Vec::new();
         for (number, settled, text) in &stored.entries {
             ledger.number = ledger.number.max(*number);

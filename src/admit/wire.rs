@@ -525,8 +525,8 @@ pub struct Quarantined {
 pub struct Audit {
     /// Whether this object has a customer at all.
     pub known: bool,
-    /// Grows with every drained batch.
-    pub drains: u64,
+    /// The same twice: no batch was begun or ended in between.
+    pub stamp: String,
     /// Rows in the outbox.
     pub outbox: u64,
     /// Money ever settled, the customer's.

