@@ -224,7 +224,11 @@ impl Ledger {
         for (number, settled, text) in &stored.entries {
             ledger.number = ledger.number.max(*number);
             if *settled {
-                for entry in entries_of(text) {
+                let entries = entries_of(text);
+                if entries.is_empty() {
+                    return Err(format!("outbox row {number} cannot be read"));
+                }
+                for entry in entries {
                     ledger.charge_live(&entry);
                     ledger.note_oldest(entry.at);
                 }

@@ -558,6 +558,13 @@ fn the_wire_is_what_deployed_workers_speak() {
     let settle = r#"{"settle":{"ticket":"req_1","cost":5,"tokens":3,"rows":[]}}"#;
     assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(settle).unwrap()).unwrap(), settle);
     assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
+    let adjust = r#"{"adjust":{"adjustment_id":"adj_1","key":"key_a","at":5,"rows":[],"cost":-7}}"#;
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(adjust).unwrap()).unwrap(), adjust);
+    // object.js knows this one by its text.
+    assert_eq!(serde_json::to_string(&Command::Audit).unwrap(), r#""audit""#);
+    assert_eq!(serde_json::to_string(&Command::RetryQuarantine).unwrap(), r#""retry_quarantine""#);
+    let older = r#"{"inspection":{"limits":[],"spent_total_nanousd":1,"held":0,"held_nanousd":0,"outbox":0,"outbox_oldest_ms":null,"last_drain_error":null}}"#;
+    assert!(matches!(serde_json::from_str(older), Ok(Reply::Inspection(seen)) if seen.quarantined == 0));
     let held: Reply = serde_json::from_str(r#"{"held":{"from_the_future":1}}"#).unwrap();
     assert_eq!(held, Reply::Held(Standing::default()));
     let refused = Reply::Refused(Refusal::Rate {
