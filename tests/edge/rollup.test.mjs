@@ -31,7 +31,8 @@ class Killed extends Error {}
 
 /** One customer's object and its D1, with a clock and faults of the test's own. */
 class World {
-  constructor(seed) {
+  constructor(seed, bound = []) {
+    this.bound = bound;
     this.roll = dice(seed);
     this.now = 1_700_000_000_000 + this.roll(HOUR * 3);
     this.d1 = new DatabaseSync(":memory:");
@@ -93,7 +94,7 @@ class World {
         return [];
       },
     };
-    this.object = new Ledger({ storage }, { DB }, () => ({ core, epoch: 1 }));
+    this.object = new Ledger({ storage }, { DB, ...Object.fromEntries(this.bound.map((name) => [name, { prepare: DB.prepare, batch: () => assert.fail(`written to ${name}`) }])) }, () => ({ core, epoch: 1 }));
   }
 
   command(command) {
@@ -230,6 +231,68 @@ describe("roll-ups", () => {
     }
     assert.ok(aside > 0, "rows were set aside on the way");
     assert.deepEqual([...seen].sort(), ["fail", "killed after", "killed before", "lost", "ok", "refuse"]);
+  });
+
+  it("cost what docs/ledger.md says, in rows written", async () => {
+    for (const [batch, batches, models, object, d1] of [[1, 20, 1, 6.1, 3], [20, 10, 2, 3.16, 1.2], [200, 5, 3, 3.02, 1.03], [200, 5, 20, 3.02, 1.2]]) {
+      const w = new World(1);
+      w.publish();
+      const total = (db) => db.prepare("SELECT total_changes() n").get().n;
+      const [object0, d10] = [total(w.disk), total(w.d1)];
+      for (let b = 0; b < batches; b += 1) {
+        for (let n = 0; n < batch; n += 1) {
+          const ticket = `req_${String(w.number++).padStart(6, "0")}`;
+          const row = w.row(ticket, "key_a", 1, { route: "r", provider: "p", model: `m${n % models}` });
+          w.command({ hold: { ticket, key: "key_a", bound: 5_000, tokens: 100, ttl_ms: 600_000, unsettled: row } });
+          w.command({ settle: { ticket, cost: row.cost_nanousd, tokens: 1, rows: [row] } });
+        }
+        w.now += 1_500;
+        await w.alarm();
+      }
+      w.check();
+      const requests = batch * batches;
+      // SQLite counts an index entry with its row: none of these tables has one.
+      assert.ok((total(w.disk) - object0) / requests <= object, `object: ${(total(w.disk) - object0) / requests} at ${batch} in each batch`);
+      assert.ok((total(w.d1) - d10) / requests <= d1, `D1: ${(total(w.d1) - d10) / requests} at ${batch} in each batch`);
+    }
+    const indexes = new World(1).d1.prepare("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name IN ('ledger', 'rollup') AND sql IS NOT NULL").all();
+    assert.deepEqual(indexes, []);
+  });
+
+  it("of an object that an older version wrote go on in the database it has always used", async () => {
+    const w = new World(1, ["LEDGER_DB_0", "LEDGER_DB_1"]);
+    w.disk.exec(`CREATE TABLE entry (number INTEGER PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL);
+      CREATE TABLE node (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID; CREATE TABLE base (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+      CREATE TABLE key (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;`);
+    const put = (table, ...values) => w.disk.prepare(`INSERT INTO ${table} VALUES (${values.map(() => "?")})`).run(...values);
+    for (const [id, level] of [["cus_a", "customer"], ["key_b", "key"]]) put("node", id, JSON.stringify({ id, level, revision: 1 }));
+    for (const id of ["cus_a", "key_b"]) put("base", id, JSON.stringify({ total: { start: 0, spent: 100 } }));
+    const rows = [w.row("req_000001", "key_b", 1, { cost_nanousd: 7 })];
+    put("entry", 5, 1, JSON.stringify({ ticket: "req_000001", at: w.now, expires_at: w.now, chain: ["key_b", "cus_a"], bound: 9, tokens: 1, cost: 7, used: 1, rows }));
+    w.begin();
+    assert.deepEqual(w.command("inspect").inspection.outbox, 1);
+    await w.alarm();
+    const { inspection } = w.command("inspect");
+    assert.deepEqual([inspection.outbox, inspection.spent_total_nanousd, inspection.database], [0, 107, "DB"]);
+    w.check();
+    w.begin();
+    assert.equal(w.command("inspect").inspection.database, "DB");
+  });
+
+  it("of a batch that is one row of the object lose only the request that D1 refuses", async () => {
+    const w = new World(1);
+    w.publish();
+    const entry = (n) => ({ ticket: `req_00000${n}`, at: w.now, expires_at: w.now, chain: ["key_b", "cus_a"], bound: 9, tokens: 1, cost: n, used: 1, rows: [w.row(`req_00000${n}`, "key_b", 1, { cost_nanousd: n })] });
+    w.disk.prepare("INSERT INTO entry VALUES (1, 1, ?)").run(JSON.stringify({ batch: [1, 2, 3, 4, 5].map(entry) }));
+    w.begin();
+    assert.equal(w.command("inspect").inspection.spent_total_nanousd, 15);
+    w.mode = (list) => (String(list[0].values[0]).includes("req_000004") ? "refuse" : "ok");
+    for (let n = 0; n < 6; n += 1) { await w.alarm(); w.now += 1_500; }
+    const { inspection } = w.command("inspect");
+    assert.deepEqual([inspection.outbox, inspection.quarantined, inspection.spent_total_nanousd], [0, 1, 15]);
+    assert.deepEqual(inspection.quarantine[0].request_ids, ["req_000004"]);
+    assert.deepEqual(w.d1.prepare("SELECT request_id FROM ledger ORDER BY 1").all().map((r) => r.request_id), [1, 2, 3, 5].map((n) => `req_00000${n}`));
+    w.check();
   });
 
   it("of rows from before are made when the migration runs, and no row of the probe stays", async () => {
