@@ -45,13 +45,19 @@ fn kept_from(now: Timestamp, days: Option<i64>) -> Timestamp {
     days.map_or(Timestamp(0), |days| now.plus_ms(days.saturating_mul(-DAY_MS)).day_start())
 }
 
-/// Since when sums of hours can be relied on.
-pub(super) fn hours_kept_from<W: World>(world: &W) -> Timestamp {
+fn hours_kept_from<W: World>(world: &W) -> Timestamp {
     let days = match world.variable(HOURS_DAYS) {
         None => Some(HOURS_DAYS_DEFAULT),
         Some(_) => days(world, HOURS_DAYS),
     };
     kept_from(world.now(), days)
+}
+
+/// Since when a database has sums of hours: what was deleted counts, not what is to be kept now.
+pub(super) async fn hours_from<W: World>(world: &W, database: &str) -> Result<Timestamp, Fault> {
+    let query = "SELECT value FROM ledger_meta WHERE name = ?1";
+    let rows = world.sql_in(database, &[(query.to_owned(), vec![json!(HOURS_BEFORE)])]).await?;
+    Ok(Timestamp(rows.first().and_then(|row| row.get("value")?.as_i64()).unwrap_or_default()))
 }
 
 /// The cron trigger's work.

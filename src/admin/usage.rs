@@ -72,7 +72,7 @@ struct Question {
     to: Timestamp,
     groups: Vec<(&'static str, &'static str)>,
     filters: Vec<(&'static str, String)>,
-    sources: Sources,
+    now: Timestamp,
 }
 
 /// Sums over the ledger.
@@ -87,13 +87,15 @@ pub(super) async fn report<W: World>(world: &W, request: &ClientRequest) -> Resu
         },
         (all, _) => all,
     };
-    let (grouped, whole) = (question.statement(true), question.statement(false));
     let mut rows = Vec::new();
     let mut totals = Vec::new();
     for database in &databases {
-        totals.extend(world.sql_in(database, std::slice::from_ref(&whole)).await.map_err(unavailable)?);
+        let sources = question.sources(retention::hours_from(world, database).await.map_err(unavailable)?);
+        let whole = question.statement(&sources, false);
+        totals.extend(world.sql_in(database, &[whole]).await.map_err(unavailable)?);
         if !question.groups.is_empty() {
-            rows.extend(world.sql_in(database, std::slice::from_ref(&grouped)).await.map_err(unavailable)?);
+            let grouped = question.statement(&sources, true);
+            rows.extend(world.sql_in(database, &[grouped]).await.map_err(unavailable)?);
         }
     }
     let total = added_up(&totals);
@@ -138,14 +140,17 @@ impl Question {
         let groups = groups(parameter(request, "group_by").as_deref().unwrap_or_default())?;
         let filters: Vec<(&str, String)> =
             FILTERS.iter().filter_map(|name| parameter(request, name).map(|value| (*name, value))).collect();
-        let named = |what: &str| groups.iter().any(|(name, _)| *name == what);
+        Ok(Self { from, to, groups, filters, now })
+    }
+
+    /// Where a database has the answer; its sums of hours begin at `hours_from`.
+    fn sources(&self, hours_from: Timestamp) -> Sources {
         let allowed = Allowed {
-            sums: !named("outcome") && filters.iter().all(|(name, _)| *name != "outcome"),
-            days: !named("hour"),
-            hours_from: retention::hours_kept_from(world).0,
+            sums: !self.by_outcome(),
+            days: self.groups.iter().all(|(name, _)| *name != "hour"),
+            hours_from: hours_from.0,
         };
-        let sources = divide(from, to, now, allowed);
-        Ok(Self { from, to, groups, filters, sources })
+        divide(self.from, self.to, self.now, allowed)
     }
 
     /// Whether rows alone answer, so that distinct requests can be counted.
@@ -154,15 +159,15 @@ impl Question {
             || self.filters.iter().any(|(name, _)| *name == "outcome")
     }
 
-    fn statement(&self, grouped: bool) -> Statement {
+    fn statement(&self, sources: &Sources, grouped: bool) -> Statement {
         let mut parameters = Vec::new();
         let mut parts = Vec::new();
-        for (span, ranges) in [(DAY_MS, &self.sources.days), (HOUR_MS, &self.sources.hours)] {
+        for (span, ranges) in [(DAY_MS, &sources.days), (HOUR_MS, &sources.hours)] {
             for range in ranges {
                 parts.push(self.sums(span, *range, &mut parameters));
             }
         }
-        for range in &self.sources.rows {
+        for range in &sources.rows {
             parts.push(self.rows(*range, &mut parameters));
         }
         if parts.is_empty() {

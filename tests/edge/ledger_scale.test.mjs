@@ -176,7 +176,7 @@ describe("usage", { concurrency: 1 }, () => {
         }
       }
     }
-    // Days, hours on both sides, rows at both ends, and hours whose sums the retention would have deleted.
+    // Days, hours on both sides, rows at both ends.
     const wide = [now - 25 * DAY - 1234, now - 3_600_000 * 3 - 99];
     const u = await gw.admin("GET", `/usage?customer_id=${c}&group_by=key&from=${iso(wide[0])}&to=${iso(wide[1])}`);
     assert.equal(u.total.attempts, rows.filter((r) => r.at_ms >= wide[0] && r.at_ms < wide[1]).length);
@@ -357,6 +357,9 @@ describe("retention", { concurrency: 1 }, () => {
       assert.equal((await usage("group_by=hour")).total.requests, 7, "an hour whose sum is gone is made from its rows");
       assert.deepEqual(await inD1(), []);
     }
+    // Days at both ends of which hours are missing: those come from rows.
+    const from = Date.now() - 29 * DAY - 3_600_000 * 5;
+    assert.equal((await gw.admin("GET", `/usage?customer_id=${t.customer.id}&group_by=key&from=${iso(from)}&to=${iso(Date.now() - DAY / 2)}`)).total.requests, 4);
     // A row that comes late, of a day long gone.
     await insertRow(gw, { customer_id: t.customer.id, key_id: t.key.id, at_ms: Date.now() - 50 * DAY });
     assert.deepEqual(await inD1(), []);
