@@ -10,9 +10,15 @@
 //! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
 //! what is in `entry` and `lease` over the base and arrives at the live state.
 
+mod adjust;
+mod audit;
 mod late;
 mod lease;
 mod outbox;
+mod quarantine;
+
+pub use audit::AUDITED_ROWS;
+pub use outbox::{entries_of, rows_of};
 
 pub use lease::Lease;
 
@@ -51,6 +57,37 @@ pub enum Write {
         settled: bool,
         /// [`Entry`] as JSON.
         body: String,
+    },
+    /// Insert or replace a row of the outbox.
+    Outbox {
+        /// Its number.
+        number: u64,
+        /// What [`entries_of`] reads.
+        body: String,
+    },
+    /// Set a row of the outbox aside.
+    Quarantine {
+        /// Its number.
+        number: u64,
+        /// JSON.
+        body: String,
+    },
+    /// D1 has it after all.
+    Release {
+        /// Its number.
+        number: u64,
+    },
+    /// Remember an adjustment, or (without a body) forget it.
+    Adjusted {
+        /// Its id.
+        id: String,
+        /// JSON.
+        body: Option<String>,
+    },
+    /// Which D1 database this ledger goes to, for ever.
+    Database {
+        /// The name of its binding.
+        name: String,
     },
     /// Delete drained requests.
     DropEntries {
@@ -239,6 +276,10 @@ pub struct Ledger {
     unsaved: Vec<Write>,
     /// Leases that changed.
     touched: BTreeSet<String>,
+    draining: outbox::Draining,
+    set_aside: BTreeMap<u64, quarantine::SetAside>,
+    adjusted: BTreeMap<String, adjust::Adjusted>,
+    database: Option<String>,
 }
 
 impl Default for Ledger {
@@ -264,6 +305,10 @@ impl Default for Ledger {
             zones: utc_only,
             unsaved: Vec::new(),
             touched: BTreeSet::new(),
+            draining: outbox::Draining::default(),
+            set_aside: BTreeMap::new(),
+            adjusted: BTreeMap::new(),
+            database: None,
         }
     }
 }
@@ -284,6 +329,12 @@ pub struct Stored {
     pub leases: Vec<String>,
     /// `(ticket, what is remembered of a hold that expired)`.
     pub late: Vec<(String, String)>,
+    /// `(number, row set aside)`.
+    pub quarantine: Vec<(u64, String)>,
+    /// `(id, adjustment)`.
+    pub adjusted: Vec<(String, String)>,
+    /// The binding of the D1 database this ledger goes to.
+    pub database: Option<String>,
 }
 
 impl Ledger {
@@ -311,16 +362,25 @@ impl Ledger {
         for (ticket, text) in &stored.late {
             ledger.late.insert(ticket.clone(), read(text)?);
         }
+        ledger.load_quarantine(&stored.quarantine)?;
+        ledger.load_adjustments(&stored.adjusted)?;
+        ledger.load_database(stored);
+        ledger.draining.loaded = now;
         let mut held = Vec::new();
         for (number, settled, text) in &stored.entries {
             ledger.number = ledger.number.max(*number);
-            let entry: Entry = read(text)?;
             if *settled {
-                ledger.change(&entry.chain, entry.counted(*number), &entry.charge());
+                let entries = entries_of(text);
+                if entries.is_empty() {
+                    return Err(format!("outbox row {number} cannot be read"));
+                }
+                for entry in entries {
+                    ledger.change(&entry.chain, entry.counted(*number), &entry.charge());
+                    ledger.note_oldest(entry.at);
+                }
                 ledger.outbox += 1;
-                ledger.note_oldest(entry.at);
             } else {
-                held.push((*number, entry));
+                held.push((*number, read::<Entry>(text)?));
             }
         }
         held.sort_by_key(|(_, entry)| entry.at);
@@ -341,7 +401,7 @@ impl Ledger {
             ledger.holds.insert(entry.ticket.clone(), (number, entry));
         }
         ledger.count_leases();
-        if ledger.outbox > 0 {
+        if ledger.outbox > 0 || ledger.retrying().is_some() {
             ledger.drain_at = Some(now);
         }
         Ok(ledger)
@@ -390,8 +450,14 @@ impl Ledger {
                     state: "held".to_owned(),
                     rows: read(entry.rows.get()).into_iter().collect(),
                 },
-                None => Reply::Absent,
+                None => match self.find_set_aside(&ticket) {
+                    Some(rows) => Reply::Found { state: "settled".to_owned(), rows },
+                    None => Reply::Absent,
+                },
             }),
+            Command::Adjust(adjustment) => self.adjust(now, adjustment),
+            Command::RetryQuarantine => self.retry_quarantine(now),
+            Command::Audit => Effect::only(Reply::Audit(self.audit(&[]))),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
         };
         self.save(&mut effect.writes);
@@ -732,6 +798,9 @@ impl Ledger {
             outbox: self.outbox,
             outbox_oldest_ms: self.outbox_oldest,
             last_drain_error: self.drain_error.clone(),
+            database: self.database.clone(),
+            quarantined: self.set_aside.len() as u64,
+            quarantine: self.quarantined(),
         }
     }
 

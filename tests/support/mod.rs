@@ -186,6 +186,7 @@ impl Object {
                     self.late.remove(&ticket);
                 }
                 Write::Event { .. } => {}
+                other => panic!("a request never writes {other:?}"),
             }
         }
         self.alarm = effect.alarm.or(self.alarm);
@@ -217,6 +218,7 @@ impl Object {
             entries: self.entries.iter().map(|(n, (settled, body))| (*n, *settled, body.clone())).collect(),
             leases: self.leases.values().cloned().collect(),
             late: self.late.clone().into_iter().collect(),
+            ..Stored::default()
         };
         self.ledger = Ledger::load(&stored, now, utc_only).unwrap();
     }
@@ -778,7 +780,7 @@ impl World for Fake {
         answer.closed = true;
     }
 
-    async fn sql(&self, _: &[Statement]) -> Result<Vec<Value>, Fault> {
+    async fn sql_in(&self, _: &str, _: &[Statement]) -> Result<Vec<Value>, Fault> {
         panic!("a chat request never asks D1")
     }
 
