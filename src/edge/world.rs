@@ -103,7 +103,7 @@ const VARYING: &[&str] = &[
 ];
 
 fn push_line(text: &mut String, line: &str) {
-    if line.bytes().any(|byte| byte < b' ' || byte >= 0x7F) {
+    if line.bytes().any(|byte| !(b' '..0x7F).contains(&byte)) {
         // A line break would begin another header.
         text.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
     } else {

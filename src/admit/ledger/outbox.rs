@@ -102,7 +102,7 @@ fn apart(entry: &Entry) -> Vec<Entry> {
 /// A batch in two halves; `None` of what cannot be halved.
 fn halves(body: &str) -> Option<[String; 2]> {
     let batch: Vec<Box<RawValue>> = match read::<Entry>(body) {
-        Ok(entry) if entry.count > 1 => apart(&entry).iter().map(|one| raw(one)).collect(),
+        Ok(entry) if entry.count > 1 => apart(&entry).iter().map(raw).collect(),
         _ => read::<Batch>(body).ok()?.batch,
     };
     let (first, second) = batch.split_at_checked(batch.len() / 2).filter(|(first, _)| !first.is_empty())?;
