@@ -34,8 +34,10 @@ pub struct Account<'a> {
     pub plan: &'a Plan<'a>,
     /// The version of the policy, for prices that are the operator's.
     pub policy_version: u64,
-    /// What was held for one attempt, if it could be priced.
-    pub held: Option<NanoUsd>,
+    /// The most an attempt at each of the plan's stops can cost, if it could be priced.
+    pub bounds: &'a [Option<NanoUsd>],
+    /// Whether what a provider did not report costs what is estimated, rather than the bound.
+    pub estimates: bool,
 }
 
 impl Account<'_> {
@@ -45,9 +47,10 @@ impl Account<'_> {
         let Some(price) = self.stop(attempt.stop).and_then(|stop| stop.price) else { return NanoUsd::ZERO };
         let tier = self.tier(attempt);
         let cost = price.cost(&attempt.usage, tier);
-        // An estimate is ours, and may err; it never takes more than was set aside.
-        match self.held {
-            Some(held) if attempt.usage_estimated => cost.min(held),
+        // An estimate is ours, and may err: the provider may bill more. Only the bound is never below its bill.
+        match self.bounds.get(attempt.stop).copied().flatten() {
+            Some(bound) if attempt.usage_estimated && self.estimates => cost.min(bound),
+            Some(bound) if attempt.usage_estimated => bound,
             _ => cost,
         }
     }

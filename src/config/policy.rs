@@ -73,6 +73,9 @@ pub struct Route {
     /// Whether a request whose hold does not fit the budget is sent with a lower output cap instead of being refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub clamp: bool,
+    /// Whether an attempt whose usage the provider did not report costs what this gateway estimates, rather than its bound.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub estimate_unreported: bool,
 }
 
 /// One thing that must hold for a route to match.

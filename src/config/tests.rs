@@ -101,6 +101,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             clamp: false,
+            estimate_unreported: false,
         },
         Route {
             name: "high-stakes".to_owned(),
@@ -113,6 +114,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             timeouts: Timeouts::default(),
             retries: Retries::default(),
             clamp: false,
+            estimate_unreported: false,
         },
     ];
     assert_eq!(policy.version, 7);

@@ -18,6 +18,7 @@ const WRITES = {
   held: "INSERT OR REPLACE INTO entry VALUES (?, 0, ?)",
   // A request of a lease can end before anybody heard of it: then there is nothing to update.
   settled: "INSERT INTO entry VALUES (?, 1, ?) ON CONFLICT (number) DO UPDATE SET settled = 1, body = excluded.body",
+  outbox: "INSERT OR REPLACE INTO entry VALUES (?, 1, ?)",
   quarantine: "INSERT OR REPLACE INTO quarantine VALUES (?, ?)",
   release: "DELETE FROM quarantine WHERE number = ?1 AND ?2 = ''",
   adjusted: "INSERT OR REPLACE INTO adjusted VALUES (?, ?)",

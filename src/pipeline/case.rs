@@ -41,6 +41,8 @@ pub(super) struct Case<'a> {
     pub(super) deadline: Timestamp,
     /// The dearest of all targets; `None` if one of them has no price.
     pub(super) bound: Option<NanoUsd>,
+    /// Of each target, in the order of the plan.
+    pub(super) bounds: Vec<Option<NanoUsd>>,
     pub(super) tokens: TokenBound,
     pub(super) caps: Caps,
 }
@@ -98,6 +100,7 @@ impl<'a> Case<'a> {
             admitted_at,
             deadline: admitted_at.plus_ms(total_ms),
             bound: None,
+            bounds: Vec::new(),
             tokens: TokenBound::default(),
             caps: Caps { default: key.default_max_tokens, clamp: None },
         };
@@ -109,10 +112,12 @@ impl<'a> Case<'a> {
     fn bind(&mut self) {
         let mut most = TokenBound::default();
         let mut bound = Some(NanoUsd::ZERO);
+        self.bounds.clear();
         for stop in &self.plan.stops {
             let tokens = bound::tokens(self.chat, stop.reader(), self.caps);
             most = most.max(tokens);
             let dearest = stop.price.map(|price| price.upper_bound(&tokens.extent(), held_tier(self.chat)));
+            self.bounds.push(dearest);
             bound = bound.zip(dearest).map(|(a, b)| a.max(b));
         }
         (self.tokens, self.bound) = (most, bound);
@@ -143,7 +148,8 @@ impl<'a> Case<'a> {
             chat: self.chat,
             plan: &self.plan,
             policy_version: self.policy.version,
-            held: self.bound,
+            bounds: &self.bounds,
+            estimates: self.plan.route.estimate_unreported,
         }
     }
 

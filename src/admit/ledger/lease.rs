@@ -11,7 +11,11 @@ use crate::{
         node::{Change, Counted},
         wire::{Begun, Hold, LeaseAsk, Reply, Report, Settlement, Terms},
     },
-    model::{id::KeyId, money::NanoUsd, time::Timestamp},
+    model::{
+        id::{KeyId, RequestId},
+        money::NanoUsd,
+        time::Timestamp,
+    },
     settle::{
         raw,
         row::{LedgerRow, Outcome},
@@ -427,13 +431,15 @@ impl Ledger {
         }
         let unsigned = |amount: i64| u64::try_from(amount).unwrap_or(0);
         let row = read::<LedgerRow>(lease.row.get()).ok().map(|row| LedgerRow {
-            request_id: id.to_owned(),
+            // Ledger rows are found by the time in their id.
+            request_id: row_id(now, id),
+            metadata: None,
             at_ms: now,
             outcome: Outcome::Unsettled,
             cost_nanousd: rest.money,
             duration_ms: now.since_ms(lease.at),
             error: Some(format!(
-                "an isolate that could admit requests by itself was not heard of again: at most {} requests",
+                "an isolate that could admit requests by itself was not heard of again: at most {} requests of lease {id}",
                 rest.requests
             )),
             ..row
@@ -453,10 +459,11 @@ impl Ledger {
             count: rest.requests,
             from_lease: None,
             // Without money there is nothing to correct later, and no row to say so.
-            rows: raw(&row.filter(|_| rest.money > NanoUsd::ZERO).into_iter().collect::<Vec<_>>()),
+            rows: raw(&row.iter().filter(|_| rest.money > NanoUsd::ZERO).collect::<Vec<_>>()),
         };
         let leased = self.with_lease(id, |lease| {
             lease.closed = Some(rest.money);
+            lease.row = row.as_ref().map(|row| raw(row)).unwrap_or_default();
             lease.at = now;
             lease.expires_at = now.plus_ms(LATE_MS);
         });
@@ -491,7 +498,6 @@ impl Ledger {
         if less > NanoUsd::ZERO {
             lease.adjustments += 1;
             let row = read::<LedgerRow>(lease.row.get()).ok().map(|row| LedgerRow {
-                request_id: id.to_owned(),
                 attempt: ADJUSTMENT_FROM.saturating_add(lease.adjustments - 1),
                 at_ms: charged_at,
                 outcome: Outcome::Adjustment,
@@ -523,6 +529,12 @@ impl Ledger {
         }
         writes
     }
+}
+
+/// The id of the row a lease is charged with: of the time of the charge, and its own.
+fn row_id(now: Timestamp, lease: &str) -> String {
+    let own: String = lease.chars().rev().filter(|c| c.is_ascii_hexdigit()).take(16).collect();
+    format!("{}{own:0>16}", RequestId::lower_bound(now.0))
 }
 
 /// Arrays as one array, unread.

@@ -19,6 +19,7 @@ const ROUTE_FIELDS: &[&str] = &[
     "timeouts",
     "retries",
     "clamp",
+    "unreported_usage",
 ];
 /// What a route can match on besides metadata.
 const MATCH_FIELDS: &[&str] = &["team", "customer", "model", "path", "headers"];
@@ -136,6 +137,9 @@ pub(super) fn read(
             timeouts: read_timeouts(fields.get("timeouts"), defaults.timeouts, problems),
             retries: read_retries(fields.get("retries"), defaults.retries, problems),
             clamp: fields.get("clamp").and_then(|field| field.truth(problems)).unwrap_or(false),
+            estimate_unreported: fields
+                .get("unreported_usage")
+                .is_some_and(|field| read_unreported(field, problems)),
         };
         headers.extend(route.conditions.iter().filter_map(|condition| match condition {
             Condition::Header(name, _) => Some(name.clone()),
@@ -276,6 +280,19 @@ fn read_cache(field: &Field<'_>, problems: &mut Problems) -> Option<CacheRule> {
         return None;
     }
     Some(CacheRule { ttl_s: ttl_ms / 1_000 })
+}
+
+/// Whether what a provider did not report is estimated.
+fn read_unreported(field: &Field<'_>, problems: &mut Problems) -> bool {
+    const EXPECTED: &str = "`bound` or `estimate`";
+    match field.text(EXPECTED, problems) {
+        Some("estimate") => true,
+        Some("bound") | None => false,
+        Some(_) => {
+            field.mismatch(EXPECTED, problems);
+            false
+        }
+    }
 }
 
 fn read_guardrails(field: &Field<'_>, problems: &mut Problems) -> Vec<String> {
