@@ -1,7 +1,9 @@
 //! The operator's API under `/admin/v1`: customers, teams, keys, configuration, usage. The slower path.
 
 mod configs;
+mod events;
 mod fields;
+mod limits;
 mod nodes;
 mod usage;
 
@@ -70,8 +72,10 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
         ("GET", ["config", "versions"]) => configs::list(world).await,
         ("GET", ["config", "versions", version]) => configs::one(world, version).await,
         ("POST", ["config", "rollback"]) => configs::rollback(world, request).await,
+        ("GET", ["events"]) => events::list(world, request).await,
         ("GET", ["usage"]) => usage::report(world, request).await,
         ("GET", ["customers", id, "ledger"]) => nodes::inspect(world, id).await,
+        ("GET", ["keys", id, "limits"]) => nodes::limits(world, request, id).await,
         (method, [kind @ ("customers" | "teams" | "keys")]) => match method {
             "POST" => nodes::create(world, request, nodes::level(kind)).await,
             "GET" => nodes::list(world, request, nodes::level(kind)).await,
@@ -83,12 +87,12 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
             "DELETE" if *kind == "keys" => nodes::revoke(world, id).await,
             _ => Err(no_method(request)),
         },
-        (_, ["config"] | ["usage"]) => Err(no_method(request)),
+        (_, ["config"] | ["usage"] | ["events"]) => Err(no_method(request)),
         _ => Err(Refusal::new(
             404,
             "invalid_request_error",
             "not_found",
-            "There is nothing at this path. The admin API has config, customers, teams, keys and usage.",
+            "There is nothing at this path. The admin API has config, customers, teams, keys, events and usage.",
         )),
     }
 }
@@ -114,7 +118,7 @@ fn not_found(what: &str, id: &str) -> Refusal {
 }
 
 /// The value of a query parameter, percent-decoded.
-fn parameter(request: &ClientRequest, name: &str) -> Option<String> {
+pub(crate) fn parameter(request: &ClientRequest, name: &str) -> Option<String> {
     request
         .query
         .split('&')

@@ -32,6 +32,9 @@ impl Ledger {
             if let Ok(entry) = read::<Entry>(text) {
                 let zones = self.zones;
                 for id in &entry.chain {
+                    if self.is_forgotten(id) {
+                        continue;
+                    }
                     let node = self.node(id);
                     node.base.roll(entry.at);
                     node.base.change(entry.counted(*number), &entry.charge(), zones);
@@ -60,6 +63,18 @@ impl Ledger {
         self.drain_failures = self.drain_failures.saturating_add(1);
         self.drain_error = Some(error.chars().take(300).collect());
         self.drain_at = Some(now.plus_ms(pause));
+        Effect::only(Reply::Settled)
+    }
+
+    /// D1 did not take the events: they wait in storage, and the object is woken for them.
+    pub fn events_failed(&mut self, now: Timestamp) -> Effect {
+        self.events_at = Some(now.plus_ms(DRAIN_BACKOFF_MAX_MS / 4));
+        Effect::only(Reply::Settled)
+    }
+
+    /// D1 has all events.
+    pub fn events_drained(&mut self) -> Effect {
+        self.events_at = None;
         Effect::only(Reply::Settled)
     }
 }

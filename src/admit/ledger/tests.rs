@@ -52,8 +52,8 @@ pub(super) fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -
 pub(super) struct Object {
     pub(super) ledger: Ledger,
     pub(super) entries: BTreeMap<u64, (bool, String)>,
-    nodes: BTreeMap<String, String>,
-    bases: BTreeMap<String, String>,
+    pub(super) nodes: BTreeMap<String, String>,
+    pub(super) bases: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
     pub(super) leases: BTreeMap<String, String>,
     late: BTreeMap<String, String>,
@@ -111,6 +111,10 @@ impl Object {
                 Write::Late { ticket, body } => {
                     body.map(|body| self.late.insert(ticket.clone(), body))
                         .unwrap_or_else(|| self.late.remove(&ticket));
+                }
+                Write::DropUsers { ids } => {
+                    self.nodes.retain(|id, _| !ids.contains(id));
+                    self.bases.retain(|id, _| !ids.contains(id));
                 }
                 Write::Event { id, body } => {
                     self.events.entry(id).or_insert(body);
@@ -231,7 +235,7 @@ impl Object {
     }
 
     pub(super) fn limits(&mut self, now: Timestamp, key: &str) -> Vec<LimitStatus> {
-        match self.run(now, Command::Describe { key: KeyId(key.to_owned()) }) {
+        match self.run(now, Command::Describe { key: KeyId(key.to_owned()), user: None }) {
             Reply::Limits { limits } => limits,
             other => panic!("{other:?}"),
         }
