@@ -490,8 +490,8 @@ impl Ledger {
 
     fn hold(&mut self, now: Timestamp, mut hold: Hold) -> Effect {
         let refuse = |refusal| Effect::only(Reply::Refused(refusal));
-        if hold.user.as_ref().is_some_and(|user| self.is_crowded(&hold.key, user)) {
-            return refuse(Refusal::TooManyUsers { limit: users::USERS_MAX });
+        if let Some(reply) = self.crowded(now, &hold) {
+            return Effect::only(reply);
         }
         let Some(chain) = self.chain(&hold.key, hold.user.as_deref(), hold.route.as_ref()) else {
             return refuse(Refusal::UnknownKey);

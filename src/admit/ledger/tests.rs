@@ -454,6 +454,8 @@ fn the_wire_is_what_deployed_workers_speak() {
     // A change here breaks Workers and objects of two versions that talk to one another during a deploy.
     let settle = r#"{"settle":{"ticket":"req_1","cost":5,"tokens":3,"rows":[]}}"#;
     assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(settle).unwrap()).unwrap(), settle);
+    let describe = r#"{"describe":{"key":"key_a"}}"#;
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(describe).unwrap()).unwrap(), describe);
     assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
     let held: Reply = serde_json::from_str(r#"{"held":{"from_the_future":1}}"#).unwrap();
     assert_eq!(held, Reply::Held(Standing::default()));

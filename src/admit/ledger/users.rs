@@ -4,9 +4,9 @@ use super::{Ledger, Write, base};
 use crate::{
     admit::{
         node::{Node, bare},
-        wire::{Level, Limits, NodeSpec},
+        wire::{Hold, Level, Limits, NodeSpec, Refusal, Reply},
     },
-    model::{id::KeyId, time::Timestamp},
+    model::time::Timestamp,
 };
 use sha2::{Digest, Sha256};
 
@@ -55,12 +55,24 @@ impl Ledger {
         }
     }
 
-    /// Whether a request needs a node for its end user when there are too many of them.
-    pub(super) fn is_crowded(&self, key: &KeyId, user: &str) -> bool {
-        self.users.len() as u64 >= USERS_MAX && {
-            let wanted = self.limits_of_user(&self.owners(key).unwrap_or_default(), user);
-            wanted.iter().any(|(id, _)| !self.nodes.contains_key(id))
+    /// The refusal of a request that needs a node for its end user when there are too many of them.
+    pub(super) fn crowded(&mut self, now: Timestamp, hold: &Hold) -> Option<Reply> {
+        if (self.users.len() as u64) < USERS_MAX {
+            return None;
         }
+        let owners = self.owners(&hold.key)?;
+        let wanted = self.limits_of_user(&owners, hold.user.as_deref()?);
+        if wanted.iter().all(|(id, _)| self.nodes.contains_key(id)) {
+            return None;
+        }
+        let refusal = Refusal::TooManyUsers { limit: USERS_MAX };
+        if !hold.explain {
+            return Some(Reply::Refused(refusal));
+        }
+        for id in &owners {
+            self.node(id).live.roll(now);
+        }
+        Some(Reply::Denied(refusal, self.standing(now, &owners, &hold.models, &hold.key)))
     }
 
     /// Whether a node was an end user's and is gone: all that was counted of it was in windows that are over, and what comes
