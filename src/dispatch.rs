@@ -6,14 +6,14 @@
 pub mod backoff;
 
 use crate::{
-    admit::bound,
+    admit::bound::{self, Caps},
     dialect::openai_chat::{
-        request::{ChatRequest, Edits},
+        request::{Cap, ChatRequest, Edits},
         response,
         stream::{Filter, Meaning, Meter},
     },
     model::{time::Timestamp, usage::Usage},
-    ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World},
+    ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World, aside},
     provider::mock,
     refusal::Refusal,
     route::{Plan, Stop},
@@ -122,16 +122,15 @@ pub struct Order<'a> {
     pub chat: &'a ChatRequest,
     /// The plan.
     pub plan: &'a Plan<'a>,
-    /// The key's output cap.
-    pub default_cap: Option<u64>,
+    /// The key's output cap, and what the budget can pay for.
+    pub caps: Caps,
     /// When all attempts must be over.
     pub deadline: Timestamp,
 }
 
 impl Order<'_> {
     fn estimated_input(&self, attempt: &Attempt) -> u64 {
-        let price = self.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
-        bound::estimated_input(self.chat, price)
+        self.plan.stops.get(attempt.stop).map_or(0, |stop| bound::estimated_input(self.chat, stop.reader()))
     }
 }
 
@@ -219,18 +218,19 @@ async fn once<W: World>(world: &W, order: &Order<'_>, stop: &Stop<'_>, attempt: 
             attempt.status = head.status;
             attempt.upstream_id = Some(head.upstream_id.clone()).filter(|id| !id.is_empty());
             let first_token_ms = timeouts.first_token_ms.min(left_ms);
-            judge_stream(world, order, untouched, first_token_ms, attempt).await
+            aside(judge_stream(world, order, untouched, first_token_ms, attempt)).await
         }
     }
 }
 
 fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) -> Outgoing {
     let chat = order.chat;
-    let tokens = bound::tokens(chat, order.request.body.len(), order.default_cap, stop.price.as_ref());
+    let tokens = bound::tokens(chat, stop.reader(), order.caps);
+    let field = stop.provider.output_cap_field.unwrap_or(stop.kind.output_cap_field);
     let edits = Edits {
         model: Some(&stop.target.model),
         ask_usage: stop.kind.stream_usage,
-        cap: tokens.cap_to_send.map(|cap| (stop.kind.cap_member, cap)),
+        cap: tokens.cap_to_send.map(|tokens| Cap { field, tokens }),
         tier: stop.kind.default_tier,
     };
     let edited = chat.edited(&order.request.body, &edits);

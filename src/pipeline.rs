@@ -1,34 +1,27 @@
 //! The path of a request. Read this first.
 
+mod case;
+
 use crate::{
     admit::{
-        bound::{self, TokenBound},
-        limit::{Amounts, Unit, Window},
-        wallet::{Asked, Extension as Covering},
-        wire::{Command, Hold, KeyRecord, Refusal as Denial, Reply, RouteLimit, Settlement, Standing},
+        bound,
+        wire::{Command, KeyRecord, Settlement, Standing},
     },
-    authenticate::{self, authenticate},
-    config::policy::{Pattern, Policy},
+    authenticate::authenticate,
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
-    model::{id::RequestId, money::NanoUsd, time::Timestamp},
-    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World},
+    model::{id::RequestId, money::NanoUsd},
+    ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
-    route::{self, Plan},
-    settle::{Account, row::Outcome},
+    settle::row::Outcome,
 };
+use case::Case;
 use futures_util::future::join;
 use serde_json::json;
 use std::{cell::RefCell, rc::Rc};
 
 /// Bodies larger than this are refused unread.
 pub const BODY_BYTES_MAX: usize = 20 << 20;
-/// A hold outlives the last moment its request can end by this, so that a settlement under way still finds it.
-const HOLD_GRACE_MS: i64 = 60_000;
-/// How often, and after which pause, a request is put again that would fit once isolates have given back what they do not
-/// need.
-const RECALL_TRIES: u32 = 4;
-const RECALL_WAIT_MS: u64 = 200;
 
 /// Serves one chat completion.
 ///
@@ -96,7 +89,7 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         if fresh {
             case.ticket.push_str("-2");
         }
-        let standing = case.hold(world, NanoUsd::ZERO, 0).await?;
+        let standing = case.admit(world).await?;
         case.admitted_at = standing.at;
         if standing.key_revision > key.revision && !fresh {
             // The object knows a newer key than this isolate: decide again with that one. The hold is given back.
@@ -117,391 +110,6 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
         return Ok(());
     }
     Err(Refusal::unavailable("the key's record in the object is older than its node"))
-}
-
-/// An admitted request: everything the later stages need, in one place.
-struct Case<'a> {
-    id: &'a RequestId,
-    ticket: String,
-    request: &'a ClientRequest,
-    chat: &'a ChatRequest,
-    policy: &'a Policy,
-    key: &'a KeyRecord,
-    plan: Plan<'a>,
-    admitted_at: Timestamp,
-    deadline: Timestamp,
-    /// The dearest of all targets; `None` if one of them has no price.
-    bound: Option<NanoUsd>,
-    tokens: TokenBound,
-}
-
-impl<'a> Case<'a> {
-    fn new<W: World>(
-        world: &W,
-        id: &'a RequestId,
-        request: &'a ClientRequest,
-        chat: &'a ChatRequest,
-        policy: &'a Policy,
-        key: &'a KeyRecord,
-    ) -> Result<Self, Refusal> {
-        let plan = route::plan(policy, key, request, chat, &|name| world.header(name))?;
-        if let Some(name) = chat.unmetered {
-            return Err(Refusal::bad_param(
-                "unsupported_parameter",
-                name,
-                format!(
-                    "'{name}' can cost more than tokens, or another model's tokens, which this gateway cannot hold yet. Leave it out."
-                ),
-            ));
-        }
-        let bytes = request.body.len();
-        let mut most = TokenBound { input: 0, output: 0, cap_to_send: None };
-        let mut bound = Some(NanoUsd::ZERO);
-        for stop in &plan.stops {
-            let tokens = bound::tokens(chat, bytes, key.default_max_tokens, stop.price.as_ref());
-            most.input = most.input.max(tokens.input);
-            most.output = most.output.max(tokens.output);
-            let dearest =
-                stop.price.map(|price| price.upper_bound(tokens.input, tokens.output, held_tier(chat)));
-            bound = bound.zip(dearest).map(|(a, b)| a.max(b));
-        }
-        let admitted_at = world.now();
-        let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
-        Ok(Self {
-            id,
-            ticket: id.0.clone(),
-            request,
-            chat,
-            policy,
-            key,
-            plan,
-            admitted_at,
-            deadline: admitted_at.plus_ms(total_ms),
-            bound,
-            tokens: most,
-        })
-    }
-
-    fn account(&self) -> Account<'_> {
-        Account {
-            id: self.id,
-            at: self.admitted_at,
-            key: self.key,
-            chat: self.chat,
-            plan: &self.plan,
-            policy_version: self.policy.version,
-            held: self.bound,
-        }
-    }
-
-    /// What it can take, with what earlier attempts took.
-    fn amounts(&self, spent: NanoUsd, used: u64) -> Amounts {
-        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        Amounts {
-            money: self.bound.unwrap_or_default().plus(spent),
-            requests: 1,
-            input: signed(self.tokens.input.saturating_add(used)),
-            output: signed(self.tokens.output),
-        }
-    }
-
-    /// The end user it is for.
-    fn user(&self) -> Option<&str> {
-        self.chat.user.as_deref().or_else(|| self.plan.metadata.get("user").map(String::as_str))
-    }
-
-    /// Every model it can reach, as requested and as targeted.
-    fn models(&self) -> Vec<String> {
-        let targets = self.plan.stops.iter().map(|stop| stop.target.model.clone());
-        let mut models: Vec<String> = std::iter::once(self.chat.model.clone()).chain(targets).collect();
-        models.dedup();
-        models
-    }
-
-    /// Requests that agree in this have the same limits above them.
-    fn kind(&self, models: &[String]) -> String {
-        let limit = self.plan.route.rate_limit;
-        let (rpm, tpm) = limit.map_or((None, None), |limit| (limit.rpm, limit.tpm));
-        let priced = self.bound.is_some();
-        let mut kind = format!("{}\n{}\n{rpm:?}{tpm:?}{priced}", self.key.id, self.plan.route.name);
-        for model in models {
-            kind.push('\n');
-            kind.push_str(model);
-        }
-        kind
-    }
-
-    /// Holds the bound, and what earlier attempts already cost and used on top: from a lease, or in the object.
-    async fn hold<W: World>(&self, world: &W, spent: NanoUsd, used: u64) -> Result<Standing, Refusal> {
-        let extends = spent > NanoUsd::ZERO;
-        let grace_ms = world
-            .variable("EDGEHOLD_HOLD_GRACE_MS")
-            .and_then(|text| text.parse::<i64>().ok())
-            .unwrap_or(HOLD_GRACE_MS);
-        let now = world.now();
-        let ttl_ms = self.deadline.since_ms(now).max(0).saturating_add(grace_ms);
-        let models = self.models();
-        let kind = self.kind(&models);
-        let amounts = self.amounts(spent, used);
-        let asked = Asked {
-            customer: &self.key.customer,
-            key: &self.key.id,
-            kind: &kind,
-            user: self.user().is_some(),
-            amounts,
-        };
-        let mut from_lease = None;
-        let mut lease = None;
-        if extends {
-            match world.wallet(|wallet| wallet.extend(&self.ticket, amounts)) {
-                Covering::Covered => return Ok(Standing::default()),
-                Covering::Ask(taken) => from_lease = taken,
-            }
-        } else {
-            let unsettled = || self.account().unsettled();
-            let admitted = world.wallet(|wallet| wallet.admit(now, &asked, &self.ticket, ttl_ms, unsettled));
-            if let Some(standing) = admitted {
-                world.keep_wallet();
-                return Ok(standing);
-            }
-            lease = world.wallet(|wallet| wallet.wish(now, &asked, || lease_id(world.random())));
-        }
-        let limit = self.plan.route.rate_limit;
-        let command = Command::Hold(Hold {
-            ticket: self.ticket.clone(),
-            key: self.key.id.clone(),
-            bound: self.bound.map(|bound| bound.plus(spent)),
-            tokens: amounts.of(Unit::Tokens).unsigned_abs(),
-            input: amounts.input.unsigned_abs(),
-            extends,
-            ttl_ms,
-            route: limit.map(|limit| RouteLimit {
-                name: self.plan.route.name.clone(),
-                rpm: limit.rpm,
-                tpm: limit.tpm,
-            }),
-            user: self.user().map(str::to_owned),
-            models,
-            explain: true,
-            lease,
-            from_lease,
-            unsettled: self.account().unsettled(),
-        });
-        let mut tries = 1;
-        loop {
-            let sent_at = world.now();
-            match world.ledger(&self.key.customer, &command).await {
-                Ok(Reply::Held(standing)) => {
-                    let now = world.now();
-                    world.wallet(|wallet| wallet.granted(now, sent_at, &asked, &standing));
-                    world.keep_wallet();
-                    return Ok(standing);
-                }
-                Ok(Reply::Refused(denial) | Reply::Denied(denial, _))
-                    if denial.recalled() && tries < RECALL_TRIES =>
-                {
-                    tries += 1;
-                    world.sleep(RECALL_WAIT_MS).await;
-                }
-                Ok(Reply::Refused(denial)) => return Err(self.denied(&denial)),
-                Ok(Reply::Denied(denial, standing)) => {
-                    let mut refusal = self.denied(&denial);
-                    refusal.headers = limit_headers(&standing);
-                    return Err(refusal);
-                }
-                Ok(other) => {
-                    return Err(Refusal::unavailable(format!("the object answered a hold with {other:?}")));
-                }
-                Err(fault) => {
-                    // The hold may have been taken and only its answer lost. A new one is given back, since the client is
-                    // told that nothing was charged; an extended one is settled with its request.
-                    if !extends {
-                        let release = Settlement::of(self.ticket.clone(), &[]);
-                        world.settle(&self.key.customer, &Command::Settle(release));
-                        if let Command::Hold(Hold { lease: Some(ask), .. }) = &command {
-                            let now = world.now();
-                            world.wallet(|wallet| wallet.unanswered(now, &asked, &ask.id));
-                            world.keep_wallet();
-                        }
-                    }
-                    return Err(Refusal::unavailable(fault.0));
-                }
-            }
-        }
-    }
-
-    /// The object's refusal in words for the caller.
-    fn denied(&self, denial: &Denial) -> Refusal {
-        match denial {
-            Denial::UnknownKey => authenticate::unknown(),
-            Denial::Blocked { level } => authenticate::blocked(level.word()),
-            Denial::Expired => authenticate::expired(),
-            Denial::Unpriced { level } => Refusal::bad_param(
-                "model_not_priced",
-                "model",
-                format!(
-                    "The model '{}' (or a fallback of it) has no price here, and this {} has a budget, so it cannot be admitted. The operator can set one under `prices`.",
-                    self.chat.model,
-                    level.word()
-                ),
-            ),
-            Denial::TooManyUsers { limit } => Refusal {
-                retry_after_ms: Some(60_000),
-                ..Refusal::new(
-                    429,
-                    "rate_limit_error",
-                    "too_many_end_users",
-                    format!(
-                        "The limits of {limit} end users are being counted, and this request names another one. Try again later."
-                    ),
-                )
-            },
-            Denial::Rate { level, unit, limit, retry_after_ms, window, models, recalled } => {
-                let whose = level.word();
-                let which = of_models(models.as_ref());
-                let (unit_word, window_word) = (unit.word(), window.word());
-                let retry_after_ms = retry_after_ms.or_else(|| recalled.then_some(1_000));
-                let message = match (unit, retry_after_ms) {
-                    (Unit::Concurrent, _) => format!(
-                        "This {whose} may have {limit} requests{which} under way at a time. Try again when one has ended."
-                    ),
-                    (_, Some(ms)) => format!(
-                        "Rate limit of this {whose}: {limit} {unit_word}{which} per {window_word}. Try again in {} s.",
-                        (ms + 999) / 1_000
-                    ),
-                    (Unit::Requests, None) => {
-                        format!("This {whose} may make {limit} requests{which} in all, and has made them.")
-                    }
-                    (_, None) if *window == Window::Total => format!(
-                        "This {whose} may use {limit} {unit_word}{which} in all, and this request may use more than what is left."
-                    ),
-                    (_, None) => format!(
-                        "This request may use up to {} tokens; the limit of this {whose} is {limit} {unit_word}{which} per {window_word}. Lower max_tokens.",
-                        self.tokens.input.saturating_add(self.tokens.output)
-                    ),
-                };
-                let refusal = if *unit == Unit::Concurrent {
-                    let refusal =
-                        Refusal::new(429, "rate_limit_error", "concurrency_limit_exceeded", message);
-                    Refusal { retry_after_ms: Some(1_000), ..refusal }
-                } else {
-                    let refusal = Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message);
-                    Refusal { retry_after_ms, ..refusal }
-                };
-                refusal.with(
-                    "limit",
-                    json!({"level": whose, "kind": unit_word, "window": window_word, "limit": limit, "models": models}),
-                )
-            }
-            Denial::Budget { level, window, limit, taken, resets_at, least, models, recalled: _ } => {
-                let remaining = limit.minus(*taken).max(NanoUsd::ZERO);
-                // What would fit must fit at every level, not only at the one that refused.
-                let affordable = self.affordable_output(remaining.min(*least)).filter(|tokens| *tokens > 0);
-                let needed = self.bound.unwrap_or(NanoUsd::ZERO);
-                let hint = match affordable {
-                    Some(tokens) => format!(" With max_tokens {tokens} it would fit."),
-                    None => String::new(),
-                };
-                let mut refusal = Refusal::new(
-                    402,
-                    "insufficient_quota",
-                    "insufficient_budget",
-                    format!(
-                        "The {} budget{} of this {} has ${remaining} left; this request can cost up to ${needed}.{hint}",
-                        window.word(),
-                        of_models(models.as_ref()),
-                        level.word()
-                    ),
-                )
-                .with(
-                    "limit",
-                    json!({"level": level.word(), "kind": "budget", "window": window.word(),
-                           "limit_nanousd": limit, "taken_nanousd": taken, "remaining_nanousd": remaining,
-                           "needed_nanousd": needed, "models": models,
-                           "resets_at": resets_at.map(Timestamp::to_rfc3339)}),
-                );
-                if let Some(tokens) = affordable {
-                    refusal = refusal.with("affordable_max_tokens", tokens);
-                }
-                refusal
-            }
-        }
-    }
-
-    /// The largest output cap with which every target fits into `remaining`.
-    fn affordable_output(&self, remaining: NanoUsd) -> Option<u64> {
-        let bytes = self.request.body.len();
-        let each = self.plan.stops.iter().map(|stop| {
-            let price = stop.price?;
-            // Naming a smaller cap makes the body itself a little longer.
-            let tokens = bound::tokens(self.chat, bytes + 40, self.key.default_max_tokens, Some(&price));
-            Some(
-                price.affordable_output(remaining, tokens.input, held_tier(self.chat))
-                    / self.chat.choices.max(1),
-            )
-        });
-        // No answer if one of the targets has no price.
-        each.collect::<Option<Vec<u64>>>()?.into_iter().min()
-    }
-
-    fn answer_headers(&self, attempts: &[Attempt], standing: Option<&Standing>) -> Headers {
-        let mut headers: Headers = Vec::with_capacity(16);
-        headers.push(("x-edgehold-request-id", self.id.0.clone()));
-        if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
-            headers.push(("x-edgehold-provider", stop.target.provider.clone()));
-            headers.push(("x-edgehold-model", visible(&stop.target.model)));
-        }
-        headers.push(("x-edgehold-route", visible(&self.plan.route.name)));
-        headers.push(("x-edgehold-attempts", attempts.len().to_string()));
-        headers.push(("x-edgehold-cache", "off".to_owned()));
-        let Some(standing) = standing else { return headers };
-        if standing.budget_remaining.is_some() {
-            headers.push(("x-edgehold-budget-held-usd", self.bound.unwrap_or_default().to_string()));
-        }
-        headers.extend(limit_headers(standing));
-        headers
-    }
-}
-
-/// Where a caller stands, as headers.
-fn limit_headers(standing: &Standing) -> Headers {
-    let mut headers: Headers = Vec::with_capacity(7);
-    if let Some(remaining) = standing.budget_remaining {
-        headers.push(("x-edgehold-budget-remaining-usd", remaining.to_string()));
-    }
-    if let Some(rate) = standing.requests {
-        headers.push(("x-ratelimit-limit-requests", rate.limit.to_string()));
-        headers.push(("x-ratelimit-remaining-requests", rate.remaining.to_string()));
-        headers.push(("x-ratelimit-reset-requests", format!("{}ms", rate.reset_ms)));
-    }
-    if let Some(rate) = standing.tokens {
-        headers.push(("x-ratelimit-limit-tokens", rate.limit.to_string()));
-        headers.push(("x-ratelimit-remaining-tokens", rate.remaining.to_string()));
-        headers.push(("x-ratelimit-reset-tokens", format!("{}ms", rate.reset_ms)));
-    }
-    headers
-}
-
-fn of_models(models: Option<&Pattern>) -> String {
-    models.map_or_else(String::new, |models| format!(" for {}", models.0.join(", ")))
-}
-
-/// A lease's id, told from a request's at a glance.
-fn lease_id(random: [u8; 16]) -> String {
-    random.iter().fold("lea_".to_owned(), |id, byte| id + &format!("{byte:02x}"))
-}
-
-/// The tier the bound is computed for. `auto` lets the project decide, which may mean the dearest.
-fn held_tier(chat: &ChatRequest) -> Option<&str> {
-    match chat.service_tier.as_deref() {
-        Some("auto") => Some("priority"),
-        tier => tier,
-    }
-}
-
-/// A name fit for a header: names of models and routes are the operator's, and may hold anything.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 /// Earlier attempts that cost something must fit beside the next one.
@@ -530,7 +138,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         request: case.request,
         chat: case.chat,
         plan: &case.plan,
-        default_cap: case.key.default_max_tokens,
+        caps: case.caps,
         deadline: case.deadline,
     };
     let mut attempts = Vec::with_capacity(1);
@@ -554,7 +162,7 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
         Dispatched::Stream(opening) => {
             headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
             headers.push(("cache-control", "no-cache, no-transform".to_owned()));
-            stream(world, case, opening, headers, &mut attempts).await;
+            aside(stream(world, case, opening, headers, &mut attempts)).await;
         }
     }
     if standing.is_some() {
@@ -653,8 +261,9 @@ fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Optio
             attempt.usage_json = meter.usage_json;
         }
         None => {
-            let price = case.plan.stops.get(attempt.stop).and_then(|stop| stop.price.as_ref());
-            attempt.estimate(bound::estimated_input(case.chat, price), meter.estimated_output());
+            let stop = case.plan.stops.get(attempt.stop);
+            let input = stop.map_or(0, |stop| bound::estimated_input(case.chat, stop.reader()));
+            attempt.estimate(input, meter.estimated_output());
         }
     }
     attempt.service_tier = meter.service_tier;

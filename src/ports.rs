@@ -16,7 +16,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
 
 /// A part of the infrastructure did not do its work. The text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,4 +235,10 @@ pub trait World {
     fn knows_zone(&self, zone: &str) -> bool;
     /// A line in the operator's log. Never prompts, never credentials.
     fn log(&self, message: &str);
+}
+
+/// A future in a place of its own. What most requests never do stays out of the future that every request moves and
+/// polls, and the compiler cannot merge its code into it.
+pub fn aside<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(future)
 }

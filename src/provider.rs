@@ -6,6 +6,42 @@ pub mod mock;
 pub mod openai;
 pub mod openai_compatible;
 
+use serde::{Deserialize, Serialize};
+
+/// The member of a chat request in which a provider enforces the cap on output. A cap in a member that the provider does
+/// not know would be held here and enforced nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputCapField {
+    /// The older name, known to nearly all servers.
+    MaxTokens,
+    /// OpenAI's newer name; its reasoning models refuse the other.
+    MaxCompletionTokens,
+    /// The provider enforces both: what the caller sent goes as it is.
+    AsSent,
+}
+
+impl OutputCapField {
+    pub(crate) const MAX_TOKENS: &str = "max_tokens";
+    pub(crate) const MAX_COMPLETION_TOKENS: &str = "max_completion_tokens";
+    /// As the configuration spells them.
+    pub const ALL: [(&str, Self); 3] = [
+        (Self::MAX_TOKENS, Self::MaxTokens),
+        (Self::MAX_COMPLETION_TOKENS, Self::MaxCompletionTokens),
+        ("as_sent", Self::AsSent),
+    ];
+
+    /// The member's name; `None` if either will do.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::MaxTokens => Some(Self::MAX_TOKENS),
+            Self::MaxCompletionTokens => Some(Self::MAX_COMPLETION_TOKENS),
+            Self::AsSent => None,
+        }
+    }
+}
+
 /// A kind of provider: what is known of it without configuration.
 #[derive(Debug)]
 pub struct Provider {
@@ -25,8 +61,8 @@ pub struct Provider {
     pub auth: (&'static str, &'static str),
     /// Whether `stream_options.include_usage` is understood.
     pub stream_usage: bool,
-    /// The member that caps output.
-    pub cap_member: &'static str,
+    /// The member that caps output, unless configured otherwise.
+    pub output_cap_field: OutputCapField,
     /// Sent as `service_tier` where the caller names none, because a project's own default may be a dearer tier
     /// than the one that was held.
     pub default_tier: Option<&'static str>,
@@ -42,7 +78,7 @@ pub const OPENAI_COMPATIBLE: Provider = Provider {
     chat_path: "/chat/completions",
     auth: ("authorization", "Bearer "),
     stream_usage: true,
-    cap_member: "max_tokens",
+    output_cap_field: OutputCapField::MaxTokens,
     default_tier: None,
 };
 

@@ -1,7 +1,7 @@
 //! Whom to ask, in what order: policy and request → plan.
 
 use crate::{
-    admit::wire::KeyRecord,
+    admit::{bound::Reader, wire::KeyRecord},
     config::policy::{Condition, Policy, ProviderPolicy, Route, Target},
     dialect::openai_chat::request::ChatRequest,
     ports::ClientRequest,
@@ -33,6 +33,14 @@ pub struct Stop<'a> {
     pub kind: &'static Provider,
     /// What it costs, if known.
     pub price: Option<Price>,
+}
+
+impl Stop<'_> {
+    /// As the bound sees it.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader { kind: self.kind.name, model: &self.target.model, price: self.price.as_ref() }
+    }
 }
 
 /// The caller's metadata header as a map.

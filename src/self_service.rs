@@ -92,17 +92,42 @@ async fn describe<W: World>(world: &W, key: &KeyRecord, user: Option<String>) ->
     }))
 }
 
+/// How long after a request its isolate may not have reported it, and how it is waited for.
+const FRESH_MS: i64 = 2_000;
+const FRESH_TRIES: u32 = 3;
+const FRESH_WAIT_MS: u64 = 200;
+
 /// The rows of one request, for the key that made it.
 async fn find<W: World>(world: &W, key: &KeyRecord, id: &str) -> Result<Value, Refusal> {
-    let missing = || {
-        Refusal::new(
-            404,
-            "invalid_request_error",
-            "request_not_found",
-            "This key made no request of that id. The id is in the x-edgehold-request-id header of every answer.",
-        )
-    };
     let id = RequestId::parse(id).ok_or_else(missing)?;
+    // A request that was admitted from a lease is known to its isolate alone, until that reports.
+    let mut tries = 0;
+    loop {
+        match find_once(world, key, &id).await {
+            Err(refusal) if refusal.status == 404 && tries < FRESH_TRIES && is_fresh(&id, world.now()) => {
+                tries += 1;
+                world.sleep(FRESH_WAIT_MS).await;
+            }
+            found => return found,
+        }
+    }
+}
+
+/// Whether an id is so new that its isolate may not have reported it.
+fn is_fresh(id: &RequestId, now: Timestamp) -> bool {
+    id.0 >= RequestId::lower_bound(now.0.saturating_sub(FRESH_MS))
+}
+
+fn missing() -> Refusal {
+    Refusal::new(
+        404,
+        "invalid_request_error",
+        "request_not_found",
+        "This key made no request of that id. The id is in the x-edgehold-request-id header of every answer.",
+    )
+}
+
+async fn find_once<W: World>(world: &W, key: &KeyRecord, id: &RequestId) -> Result<Value, Refusal> {
     let query = "SELECT * FROM ledger WHERE request_id = ?1 AND key_id = ?2 ORDER BY attempt";
     let drained = world.sql(&[(query.to_owned(), vec![json!(id), json!(key.id)])]).await;
     if let Ok(rows) = &drained

@@ -5,7 +5,7 @@ use crate::{
     config::{self, policy::Policy},
     model::id::{KeyDigest, RequestId},
     pipeline,
-    ports::{AnswerBody, ClientRequest, Statement, World},
+    ports::{AnswerBody, ClientRequest, Statement, World, aside},
     refusal::Refusal,
     self_service,
 };
@@ -60,10 +60,10 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
                 AnswerBody::Text("{\"status\":\"ok\",\"service\":\"edgehold\"}".to_owned()),
             );
         }
-        _ if path.starts_with("/admin/v1") => admin::handle(world, request).await,
-        ("GET", "/v1/key" | "/v1/models") => self_service::handle(world, request, path).await,
+        _ if path.starts_with("/admin/v1") => aside(admin::handle(world, request)).await,
+        ("GET", "/v1/key" | "/v1/models") => aside(self_service::handle(world, request, path)).await,
         ("GET", _) if path.starts_with("/v1/requests/") || path.starts_with("/v1/models/") => {
-            self_service::handle(world, request, path).await;
+            aside(self_service::handle(world, request, path)).await;
         }
         _ => {
             let known = ["/v1/chat/completions", "/v1/models", "/v1/key", "/healthz"].contains(&path);

@@ -12,8 +12,12 @@
 mod support;
 
 use edgehold::{
-    admit::wire::{Level, Limits, NodeSpec, Reply},
+    admit::{
+        bound::{self, Caps, Reader},
+        wire::{Level, Limits, NodeSpec, Reply},
+    },
     config::policy::Pattern,
+    dialect::openai_chat::request::ChatRequest,
     model::{money::NanoUsd, time::Timestamp},
     settle::row::Outcome,
 };
@@ -27,6 +31,7 @@ const POLICY: &str = r#"
 providers:
   one: { kind: openai, base_url: "https://one.example/v1", api_key: "secret://ONE_KEY", headers: { x-team: edge } }
   two: { kind: openai-compatible, base_url: "https://two.example/v1", api_key: none }
+  free: { kind: openai-compatible, base_url: "https://free.example/v1", api_key: none, output_cap_field: as_sent }
   dear: { kind: openai-compatible, base_url: "https://dear.example/v1", api_key: none }
 models:
   small: two/small
@@ -39,8 +44,10 @@ routes:
   - { name: guarded, match: { task: guard }, guardrails: [no-secrets] }
   - { name: tagged, match: { task: tag }, model: small }
   - { name: patient, match: { task: patient }, model: pair, retries: { count: 2, backoff: 100ms, backoff_max: 2s } }
+  - { name: clamp, match: { task: clamp }, model: small, clamp: true }
+  - { name: clamp-pair, match: { task: clamp-pair }, model: pair, clamp: true }
   - { name: alone, match: { task: alone }, model: small, retries: { count: 2, backoff: 100ms, backoff_max: 2s } }
-  - { name: all, match: { model: ["small", "pair", "unpriced", "one/*", "two/*", "mock/*", "nobody/*"] } }
+  - { name: all, match: { model: ["small", "pair", "unpriced", "one/*", "two/*", "free/*", "mock/*", "nobody/*"] } }
 prices:
   one/m: { input: 1, output: 2, context_tokens: 100000, output_tokens: 1000 }
   two/small: { input: 1, output: 2, context_tokens: 100000, output_tokens: 1000 }
@@ -55,6 +62,13 @@ fn body(model: &str, task: &str, more: &str) -> String {
     format!(
         r#"{{ "model": "{model}", "messages":[{{"role":"user","content":"the prompt, höchst geheim"}}],"max_tokens":100, "x_unknown": 1.0e2,"metadata":{{"task":"{task}"}}{more}}}"#
     )
+}
+
+/// What is held of this body's input at a server of the kind `openai-compatible`.
+fn input(body: &str) -> i64 {
+    let request = ChatRequest::decode(body.as_bytes()).unwrap();
+    let reader = Reader { kind: "openai-compatible", model: "small", price: None };
+    bound::tokens(&request, reader, Caps::default()).input as i64
 }
 
 fn usage(input: u64, output: u64) -> Value {
@@ -230,7 +244,7 @@ fn the_keys_output_cap_is_sent_where_the_caller_names_none() {
         .collect();
     assert_eq!(caps, [json!(50), json!(100)]);
     let held = fake.told.borrow()[0].bound.unwrap();
-    assert_eq!(held, NanoUsd((uncapped.len() as i64 + 64) * IN + 50 * OUT));
+    assert_eq!(held, NanoUsd(input(&uncapped) * IN + 50 * OUT));
 }
 
 #[test]
@@ -570,7 +584,7 @@ fn a_request_that_could_cost_too_much_is_told_what_would_fit_and_that_fits() {
     for sent in [body("small", "x", ""), uncapped, body("pair", "x", ""), body("small", "x", r#","n":3"#)] {
         let fake = Fake::new(POLICY);
         let rate = if sent.contains("pair") { 10 } else { 1 };
-        fake.budget(rate * ((sent.len() as i64 + 64 + 40) * IN + 51 * OUT));
+        fake.budget(rate * (input(&sent) * IN + 51 * OUT));
         fake.play([answer("x", 1, 1)]);
         let got = fake.ask(&sent);
         assert_eq!((got.status, got.code().as_str()), (402, "insufficient_budget"), "{sent}");
@@ -593,6 +607,128 @@ fn a_request_that_could_cost_too_much_is_told_what_would_fit_and_that_fits() {
         (402, None),
         "not even the prompt"
     );
+}
+
+/// The last call's body.
+fn last_sent(fake: &Fake) -> Value {
+    serde_json::from_slice(&fake.calls.borrow().last().unwrap().body).unwrap()
+}
+
+#[test]
+fn where_the_route_clamps_the_cap_is_lowered_to_what_fits_and_the_answer_says_so() {
+    const HEADER: &str = "x-edgehold-clamped-max-tokens";
+    let uncapped = body("small", "clamp", "").replace(r#""max_tokens":100, "#, "");
+    let long = body("small", "clamp", "").replace("max_tokens", "max_completion_tokens");
+    for sent in [body("small", "clamp", ""), uncapped, long, body("small", "clamp", STREAM)] {
+        let fake = Fake::new(POLICY);
+        let budget = input(&sent) * IN + 51 * OUT + 1;
+        fake.budget(budget);
+        let script = if sent.contains("stream") {
+            stream(good_stream("x", 10, 20), Ending::Close)
+        } else {
+            answer("x", 10, 20)
+        };
+        fake.play([script]);
+        let got = fake.ask(&sent);
+        assert_eq!((got.status, got.header(HEADER)), (200, Some("51")), "{sent}");
+        let sent_on = last_sent(&fake);
+        assert_eq!((&sent_on["max_tokens"], sent_on.get("max_completion_tokens")), (&json!(51), None));
+        assert_eq!(fake.told.borrow()[0].bound, Some(NanoUsd(budget - 1)), "what is held is what is sent");
+        assert_eq!(fake.money(), (NanoUsd(10 * IN + 20 * OUT), NanoUsd::ZERO));
+    }
+}
+
+#[test]
+fn a_clamp_is_never_to_nothing_and_never_without_need() {
+    let sent = body("small", "clamp", "");
+    let fake = Fake::new(POLICY);
+    fake.budget(input(&sent) * IN + OUT - 1);
+    let got = fake.ask(&sent);
+    assert_eq!((got.status, got.code().as_str()), (402, "insufficient_budget"));
+    assert!(fake.calls.borrow().is_empty() && got.header("x-edgehold-clamped-max-tokens").is_none());
+
+    let fake = Fake::new(POLICY);
+    fake.budget(input(&sent) * IN + 100 * OUT);
+    fake.play([answer("x", 1, 1)]);
+    let got = fake.ask(&sent);
+    assert_eq!((got.status, got.header("x-edgehold-clamped-max-tokens")), (200, None));
+    assert!(!fake.calls.borrow()[0].edited || last_sent(&fake)["max_tokens"] == json!(100));
+
+    // Not for what is no matter of money, nor on other routes.
+    let fake = Fake::new(POLICY);
+    fake.limit(Level::Key, Limits { tpm: Some(200), ..Limits::default() });
+    assert_eq!(fake.ask(&sent).code(), "rate_limit_exceeded");
+}
+
+#[test]
+fn a_clamp_fits_every_level_and_every_choice_of_the_dearest_target() {
+    let sent = body("pair", "clamp-pair", r#","n":2"#);
+    let fake = Fake::new(POLICY);
+    let afford = |tokens: i64| NanoUsd(10 * (input(&sent) * IN + tokens * OUT));
+    fake.limit(Level::Key, Limits { total: Some(afford(50)), ..Limits::default() });
+    fake.limit(
+        Level::Customer,
+        Limits { total: Some(afford(31)), day: Some(afford(21)), ..Limits::default() },
+    );
+    fake.play([status(500), answer("x", 10, 20)]);
+    let got = fake.ask(&sent);
+    assert_eq!((got.status, got.header("x-edgehold-clamped-max-tokens")), (200, Some("10")));
+    assert_eq!(last_sent(&fake)["max_tokens"], json!(10));
+}
+
+#[test]
+fn a_cap_goes_under_the_name_its_provider_enforces() {
+    let long = body("small", "x", "").replace("max_tokens", "max_completion_tokens");
+    for (model, sent, name) in [
+        ("two/small", &long, "max_tokens"),
+        ("two/small", &body("small", "x", ""), "max_tokens"),
+        ("one/m", &long, "max_completion_tokens"),
+        ("one/m", &body("small", "x", ""), "max_completion_tokens"),
+        ("free/small", &long, "max_completion_tokens"),
+        ("free/small", &body("small", "x", ""), "max_tokens"),
+    ] {
+        let fake = Fake::new(POLICY);
+        fake.play([answer("x", 1, 1)]);
+        assert_eq!(fake.ask(&sent.replace("\"small\"", &format!("{model:?}"))).status, 200);
+        let got = last_sent(&fake);
+        let other = if name == "max_tokens" { "max_completion_tokens" } else { "max_tokens" };
+        assert_eq!((&got[name], got.get(other)), (&json!(100), None), "{model} {sent}");
+    }
+}
+
+#[test]
+fn the_operators_figure_for_a_models_longest_answer_is_sent_as_it_is_held() {
+    let uncapped = body("small", "x", "").replace(r#""max_tokens":100, "#, "");
+    let fake = Fake::new(POLICY);
+    fake.play([answer("x", 1, 1)]);
+    fake.ask(&uncapped);
+    assert_eq!(last_sent(&fake)["max_tokens"], json!(1_000));
+    assert_eq!(fake.told.borrow()[0].bound, Some(NanoUsd(input(&uncapped) * IN + 1_000 * OUT)));
+}
+
+#[test]
+fn a_service_tier_that_the_operators_price_does_not_cover_is_refused() {
+    for (model, tier, status) in [
+        ("one/m", "priority", 400),
+        ("one/m", "auto", 400),
+        ("one/m", "default", 200),
+        ("one/m", "flex", 200),
+        ("two/small", "priority", 400),
+        // Nothing is sent for callers who name none there, so this says no more than they do.
+        ("two/small", "auto", 200),
+        // The table knows this tier.
+        ("one/gpt-4o-mini", "priority", 200),
+        ("unpriced", "priority", 200),
+    ] {
+        let fake = Fake::new(POLICY);
+        fake.play([answer("x", 1, 1)]);
+        let got = fake.ask(&body(model, "x", &format!(r#","service_tier":"{tier}""#)));
+        assert_eq!(got.status, status, "{model} {tier}");
+        if status == 400 {
+            assert_eq!(got.code(), "service_tier_not_priced");
+            assert!(fake.calls.borrow().is_empty() && fake.holds.borrow().is_empty());
+        }
+    }
 }
 
 #[test]
@@ -619,7 +755,7 @@ fn an_extension_that_is_refused_or_lost_ends_the_request_with_what_was_spent() {
     for fault in [None, Some(LedgerFault::Broke), Some(LedgerFault::BrokeButLanded)] {
         let fake = Fake::new(POLICY);
         let sent = body("pair", "x", "").replace(r#","metadata""#, r#","stream":true,"metadata""#);
-        let bound = 10 * ((sent.len() as i64 + 64) * IN + 100 * OUT);
+        let bound = 10 * (input(&sent) * IN + 100 * OUT);
         fake.budget(if fault.is_none() { bound + 1 } else { 100 * bound });
         fake.ledger_fault.set(fault.map(|fault| (2, fault)));
         fake.play([Played::Timeout, stream(good_stream("second", 10, 20), Ending::Close)]);
@@ -661,7 +797,7 @@ fn a_rate_limit_says_when_to_come_back_and_a_refused_request_goes_nowhere() {
 fn what_would_fit_fits_at_every_level() {
     let fake = Fake::new(POLICY);
     let sent = body("small", "x", "");
-    let afford = |tokens: i64| NanoUsd((sent.len() as i64 + 64 + 40) * IN + tokens * OUT);
+    let afford = |tokens: i64| NanoUsd(input(&sent) * IN + tokens * OUT);
     fake.limit(Level::Key, Limits { total: Some(afford(50)), ..Limits::default() });
     let customer = Limits { total: Some(afford(30)), day: Some(afford(20)), ..Limits::default() };
     fake.limit(Level::Customer, customer);
@@ -748,7 +884,7 @@ fn a_hold_nobody_settles_ends_as_one_row_at_its_bound() {
 fn a_hold_made_again_after_a_lost_answer_is_one_hold() {
     let fake = Fake::new(POLICY);
     let sent = body("small", "x", "");
-    let bound = (sent.len() as i64 + 64) * IN + 100 * OUT;
+    let bound = input(&sent) * IN + 100 * OUT;
     fake.limit(Level::Key, Limits { total: Some(NanoUsd(bound)), rpm: Some(1), ..Limits::default() });
     fake.ledger_fault.set(Some((1, LedgerFault::LostOnce)));
     fake.play([answer("x", 10, 20)]);

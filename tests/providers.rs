@@ -9,12 +9,15 @@
 )]
 
 use edgehold::{
+    admit::bound::{self, Caps, Reader},
     dialect::openai_chat::{
-        request::{ChatRequest, Edits},
+        request::{Cap, ChatRequest, Edits},
         response,
         stream::{Filter, Meaning, Meter},
     },
     model::usage::Usage,
+    provider::OutputCapField,
+    settle::price::{Price, price_of},
     stream::sse::Framer,
 };
 use proptest::prelude::*;
@@ -254,18 +257,127 @@ fn every_request_is_read() {
                 "best_of"
             ]
             .iter()
-            .any(|name| value.get(*name).is_some_and(|v| !v.is_null())),
+            .any(|name| value.get(*name).is_some_and(|v| !v.is_null()))
+                || value["tools"].as_array().is_some_and(|tools| {
+                    tools.iter().any(|tool| {
+                        let own = tool["type"] == "function" || tool["type"] == "custom";
+                        let untyped = tool.get("type").is_none() && tool["function"].is_object();
+                        !(own || untyped)
+                    })
+                }),
             "unmetered"
         );
         // What is not text costs what its bytes do not tell.
         let refers = ["\"image_url\"", "\"input_audio\"", "\"file\"", "\"document_url\""]
             .iter()
             .any(|kind| value["messages"].to_string().contains(&format!("\"type\":{kind}")));
-        if refers && !request.opaque_input {
+        let size = request.input;
+        if refers && size.images.count() == 0 && size.audio_ms == 0 && !size.unknown {
             return Some(Err("refers to something, and is held as text".to_owned()));
         }
         Some(Ok(()))
     });
+}
+
+/// A recorded exchange as it would have been held: the price is the table's for the provider, or for the maker a router
+/// names before a slash.
+fn held(exchange: &Exchange) -> Option<(ChatRequest, String, String, Option<Price>)> {
+    let request = ChatRequest::decode(exchange.request.as_ref()?.as_bytes()).ok()?;
+    let none = BTreeMap::new();
+    let (provider, model) = (exchange.provider.clone(), request.model.clone());
+    let priced = price_of(&none, &provider, &provider, &model);
+    let by_maker = || {
+        let (maker, name) = model.split_once('/')?;
+        price_of(&none, maker, maker, name)
+    };
+    let price = priced.or_else(by_maker);
+    let kind =
+        if ["openai", "anthropic"].contains(&&*provider) { provider } else { "openai-compatible".to_owned() };
+    Some((request, kind, model, price))
+}
+
+fn used(exchange: &Exchange) -> Option<(Usage, Option<String>)> {
+    match (&exchange.body, &exchange.stream) {
+        (Some(body), _) if exchange.status == 200 => {
+            let answer = response::read(body.as_bytes())?;
+            Some((answer.usage?, answer.service_tier))
+        }
+        (_, Some(stream)) => {
+            let meter = whole(stream).0;
+            Some((meter.usage?, meter.service_tier))
+        }
+        _ => None,
+    }
+}
+
+fn spread(name: &str, mut ratios: Vec<f64>) {
+    ratios.sort_by(f64::total_cmp);
+    let at = |share: f64| ratios[((ratios.len() - 1) as f64 * share).round() as usize];
+    eprintln!(
+        "{name}: bound / true of {} exchanges: least {:.1}, median {:.1}, p90 {:.1}",
+        ratios.len(),
+        at(0.0),
+        at(0.5),
+        at(0.9)
+    );
+}
+
+#[test]
+fn no_exchange_used_more_than_its_bound() {
+    let (mut input, mut long, mut cost, mut cost_capped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut media = Vec::new();
+    let mut refused = 0;
+    all(&exchanges(), 40, |exchange| {
+        let (request, kind, model, price) = held(exchange)?;
+        let (usage, tier) = used(exchange)?;
+        // Refused before anything is held: these can bring input of the provider's own.
+        if request.unmetered.is_some() || usage.input_total() == 0 {
+            refused += 1;
+            return None;
+        }
+        let reader = Reader { kind: &kind, model: &model, price: price.as_ref() };
+        let bound = bound::tokens(&request, reader, Caps::default());
+        if usage.input_total() > bound.input {
+            return Some(Err(format!("input {} > {}", usage.input_total(), bound.input)));
+        }
+        if usage.output_total() > bound.output {
+            return Some(Err(format!("output {} > {}", usage.output_total(), bound.output)));
+        }
+        let ratio = bound.input as f64 / usage.input_total() as f64;
+        let size = &request.input;
+        if size.unknown || size.images.count() > 0 || size.audio_ms > 0 {
+            media.push(ratio);
+        } else {
+            input.push(ratio);
+            if usage.input_total() >= 300 {
+                long.push(ratio);
+            }
+        }
+        if let Some(price) = price {
+            let tier = tier.or(request.service_tier.clone());
+            let (most, truth) =
+                (price.upper_bound(&bound.extent(), tier.as_deref()), price.cost(&usage, tier.as_deref()));
+            if truth > most {
+                return Some(Err(format!("cost {truth} > {most}")));
+            }
+            if truth.0 > 0 {
+                // With the cap that callers who watch their budget send, and with what these sent (mostly none).
+                let capped = Caps { clamp: Some(usage.output_total().max(1_000)), ..Caps::default() };
+                let modest =
+                    price.upper_bound(&bound::tokens(&request, reader, capped).extent(), tier.as_deref());
+                cost.push(most.0 as f64 / truth.0 as f64);
+                cost_capped.push(modest.0 as f64 / truth.0 as f64);
+            }
+        }
+        Some(Ok(()))
+    });
+    assert!(cost.len() >= 20, "only {} have a price", cost.len());
+    spread("input tokens, text", input);
+    spread("input tokens, text of 300 tokens and more", long);
+    spread("input tokens, with images or files", media);
+    spread("cost", cost);
+    spread("cost with an output cap of 1000", cost_capped);
+    eprintln!("{refused} are refused or report no input");
 }
 
 #[test]
@@ -300,11 +412,14 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
         }
         for body in bodies {
             let request = ChatRequest::decode(body.as_bytes()).ok()?;
-            for cap_member in ["max_tokens", "max_completion_tokens"] {
+            for (cap_member, field) in [
+                ("max_tokens", OutputCapField::MaxTokens),
+                ("max_completion_tokens", OutputCapField::MaxCompletionTokens),
+            ] {
                 let edits = Edits {
                     model: Some("other \"model\""),
                     ask_usage: true,
-                    cap: Some((cap_member, 77)),
+                    cap: Some(Cap { field, tokens: request.output_cap.unwrap_or(77) }),
                     tier: Some("default"),
                 };
                 let edited = request.edited(body.as_bytes(), &edits).unwrap();
@@ -316,9 +431,11 @@ fn an_edit_changes_what_it_names_and_nothing_else() {
                     }
                     expected["stream_options"]["include_usage"] = json!(true);
                 }
-                if expected["max_tokens"].is_null() && expected["max_completion_tokens"].is_null() {
-                    expected[cap_member] = json!(77);
-                }
+                // Under the provider's name for it, once.
+                let members = expected.as_object_mut().unwrap();
+                members.remove("max_tokens");
+                members.remove("max_completion_tokens");
+                expected[cap_member] = json!(request.output_cap.unwrap_or(77));
                 // Writing by index never puts a null where there was none, but reading members that are absent does.
                 let mut expected = without_nulls(expected, &body);
                 if expected.get("service_tier").is_none_or(Value::is_null) {

@@ -3,6 +3,7 @@
 //! Serialisable, because the compiled policy is what KV carries to every isolate.
 
 use crate::model::money::PicoUsd;
+use crate::provider::OutputCapField;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,6 +35,9 @@ pub struct ProviderPolicy {
     pub secret: Option<String>,
     /// Headers added to every call.
     pub headers: BTreeMap<String, String>,
+    /// The member in which it enforces the output cap, if not its kind's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_cap_field: Option<OutputCapField>,
 }
 
 /// A provider and a model of it.
@@ -66,6 +70,9 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Retries of one target.
     pub retries: Retries,
+    /// Whether a request whose hold does not fit the budget is sent with a lower output cap instead of being refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clamp: bool,
 }
 
 /// One thing that must hold for a route to match.

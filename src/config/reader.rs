@@ -129,6 +129,23 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// `true` or `false`, as they are.
+    pub(super) fn truth(&self, problems: &mut Problems) -> Option<bool> {
+        const EXPECTED: &str = "true or false";
+        match &self.node.value {
+            Value::Scalar { text, plain: true } if text == "true" => Some(true),
+            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            Value::Scalar { text, plain: false } if text == "true" || text == "false" => {
+                self.mismatch_because(EXPECTED, "without quotes", problems);
+                None
+            }
+            _ => {
+                self.mismatch(EXPECTED, problems);
+                None
+            }
+        }
+    }
+
     /// A whole number in decimal digits, within a range.
     pub(super) fn whole(
         &self,

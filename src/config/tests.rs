@@ -2,6 +2,7 @@
 
 use super::policy::*;
 use super::*;
+use crate::provider::OutputCapField;
 use proptest::prelude::*;
 
 /// The configuration of the design, as written there.
@@ -99,6 +100,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             guardrails: vec![],
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            clamp: false,
         },
         Route {
             name: "high-stakes".to_owned(),
@@ -110,6 +112,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             guardrails: vec!["pii-redact".to_owned(), "no-secrets".to_owned()],
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            clamp: false,
         },
     ];
     assert_eq!(policy.version, 7);
@@ -202,6 +205,21 @@ fn json_means_the_same_as_yaml() {
     let json = "{\n\t\"routes\": [\n\t\t{\"name\":\"a\",\"match\":{\"team\":\"*\",\"n\":1},\"model\":[\"gpt-4o\",\"mock\\/x\"],\n\t\t \"timeouts\":{\"total\":\"10m\"}}\n\t]\n}\n";
     let yaml = "routes:\n- name: a\n  match: {team: '*', n: 1}\n  model:\n  - gpt-4o\n  - mock/x\n  timeouts:\n    total: 10m\n";
     assert_eq!(accepted(json).policy, accepted(yaml).policy);
+}
+
+#[test]
+fn clamps_and_cap_fields_are_kept_and_old_policies_have_none() {
+    let text = "providers: {lab: {base_url: \"http://lab:1/v1\", output_cap_field: as_sent}}\nroutes:\n- {name: a, clamp: true}\n- {name: b, clamp: false}\n";
+    let policy = accepted(text).policy;
+    assert_eq!(policy.providers["lab"].output_cap_field, Some(OutputCapField::AsSent));
+    assert_eq!(policy.providers["openai"].output_cap_field, None);
+    assert_eq!(policy.routes.iter().map(|route| route.clamp).collect::<Vec<_>>(), [true, false]);
+    let json = serde_json::to_string(&policy).unwrap();
+    assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);
+    let old = json.replace(",\"clamp\":true", "").replace(",\"output_cap_field\":\"as_sent\"", "");
+    assert!(!old.contains("clamp") && !old.contains("output_cap_field"), "{old}");
+    let old: Policy = serde_json::from_str(&old).unwrap();
+    assert!(!old.routes[0].clamp && old.providers["lab"].output_cap_field.is_none());
 }
 
 #[test]
@@ -307,7 +325,7 @@ fn each_mistake_is_refused_where_it_stands() {
         ("providers: {x: {}}", "line 1, providers.x.base_url: `base_url` is missing"),
         (
             "providers: {x: }",
-            "line 1, providers.x: expected a mapping with kind, base_url, api_key, headers, found nothing",
+            "line 1, providers.x: expected a mapping with kind, base_url, api_key, headers, …, found nothing",
         ),
         (
             "providers: {openai-compatible: {}}",
@@ -320,6 +338,15 @@ fn each_mistake_is_refused_where_it_stands() {
         (
             "providers: {openai: {base_url: http://api.example.com}}",
             "line 1, providers.openai.base_url: expected a base URL",
+        ),
+        (
+            "providers: {openai: {output_cap_field: maxtokens}}",
+            "line 1, providers.openai.output_cap_field: expected the member that caps output: max_tokens, max_completion_tokens or as_sent",
+        ),
+        ("routes: [{name: a, clamp: yes}]", "line 1, routes[0].clamp: expected true or false, found \"yes\""),
+        (
+            "routes: [{name: a, clamp: \"true\"}]",
+            "line 1, routes[0].clamp: expected true or false, found \"true\"; without quotes",
         ),
         ("providers: {openai: {api_key: }}", "line 1, providers.openai.api_key: expected secret://NAME"),
         (

@@ -144,12 +144,11 @@ function concat(parts) {
   return whole;
 }
 
-function pairs(text) {
-  const headers = {};
-  if (text === "") return headers;
-  const lines = text.split("\n");
-  for (let i = 0; i + 1 < lines.length; i += 2) headers[lines[i]] = lines[i + 1];
-  return headers;
+/** Every line of the text has a line break behind it. */
+function lines(text) {
+  const parts = text.split("\n");
+  parts.pop();
+  return parts;
 }
 
 function within(promise, ms) {
@@ -298,31 +297,77 @@ async function keepWallet(env, mine) {
   await Promise.all(calls);
 }
 
-export function send(id, op, url, headerText, secretText, played, body, timeoutMs, stream, untouched) {
+/** What Rust knows by number. Calls: URL, headers with their credential. Answers: headers, and which of them vary. */
+const calls = [];
+const answers = [];
+
+export function call_template(number, headText, secretText) {
+  const [url, ...pairs] = lines(headText), [header, prefix, name] = lines(secretText);
+  calls[number] = { url, headers: null, credential: "", pairs, header, prefix, name };
+}
+
+// `Headers` are kept: making them from texts for every call costs a tenth of a pass-through.
+function ready(call, env) {
+  const headers = headersOf(call.pairs);
+  if (call.name !== undefined) {
+    // A secret piped in from a file often ends in a line break, which no header may hold.
+    const secret = env[call.name]?.trim?.();
+    if (typeof secret !== "string" || secret === "") return false;
+    headers.set(call.header, call.prefix + secret);
+    call.credential = secret;
+  }
+  call.headers = headers;
+  return true;
+}
+
+function headersOf(pairs) {
+  const headers = new Headers();
+  for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
+  return headers;
+}
+
+export function answer_template(number, constant, varying) {
+  answers[number] = { headers: headersOf(lines(constant)), varying: lines(varying) };
+}
+
+// The template's own object, with this answer's values: whoever makes a `Response` of it copies it.
+function filled(number, valueText) {
+  const { headers, varying } = answers[number];
+  const values = valueText.split("\n");
+  for (let i = 0; i < varying.length; i++) headers.set(varying[i], values[i]);
+  return headers;
+}
+
+export function send(id, op, template, played, body, timeoutMs, stream, untouched) {
   const request = requests.get(id);
   const { env, born } = request;
   request.discard?.();
   request.answer = request.stream = null;
-  const headers = pairs(headerText);
-  let credential = "";
-  if (secretText !== "") {
-    const [header, prefix, name] = secretText.split("\n");
-    // A secret piped in from a file often ends in a line break, which no header may hold.
-    const secret = env[name]?.trim?.();
-    if (typeof secret !== "string" || secret === "") {
-      // Rust is on the stack: it must not be entered again before it has returned.
-      queueMicrotask(() => resume(id, born, op, -3, name, EMPTY));
+  const target = calls[template];
+  // Rust is on the stack: it must not be entered again before it has returned.
+  try {
+    if (target.headers === null && !ready(target, env)) {
+      queueMicrotask(() => resume(id, born, op, -3, target.name, EMPTY));
       return;
     }
-    headers[header] = prefix + secret;
-    credential = secret;
+  } catch (error) {
+    queueMicrotask(() => resume(id, born, op, -1, String(error?.message ?? error), EMPTY));
+    return;
   }
-  // A whole answer has one deadline. A stream's ends with its headers, and whoever reads on has others: it needs a handle.
-  const abort = stream ? new AbortController() : null;
-  const timer = stream ? setTimeout(() => abort.abort(TIMED_OUT), timeoutMs) : null;
-  const signal = stream ? abort.signal : AbortSignal.timeout(timeoutMs);
+  const { url, headers, credential } = target;
   const payload = body === undefined ? request.body : body.slice();
+  let over = false;
+  // A stream's time ends with its headers, and whoever reads on has others: it needs a handle. A whole answer's time is the
+  // request's: when it is over the request is answered, its context ends, and the call with it. A signal would cost as much
+  // as a sixth of a pass-through.
+  const abort = stream || played ? new AbortController() : null;
+  const timer = setTimeout(() => {
+    over = true;
+    abort?.abort(TIMED_OUT);
+    resume(id, born, op, -2, "", EMPTY);
+  }, timeoutMs);
   const answered = (response) => {
+    if (over) return;
     const { headers: h, status } = response;
     const type = h.get("content-type") ?? "";
     const head = `${type}\n${status === 200 ? "" : h.get("retry-after") ?? ""}\n${h.get("x-request-id") ?? ""}`;
@@ -333,17 +378,20 @@ export function send(id, op, url, headerText, secretText, played, body, timeoutM
       return;
     }
     return response.arrayBuffer().then((buffer) => {
-      if (stream) clearTimeout(timer);
+      if (over) return;
+      clearTimeout(timer);
       const bytes = status === 200 ? new Uint8Array(buffer) : without(new Uint8Array(buffer), credential);
       request.answer = bytes;
       resume(id, born, op, status, head, bytes);
     });
   };
-  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), signal)
-    : fetch(url, { method: "POST", headers, body: payload, redirect: "manual", signal });
+  const init = { method: "POST", headers, body: payload, redirect: "manual" };
+  if (abort !== null) init.signal = abort.signal;
+  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), abort.signal) : fetch(url, init);
   call.then(answered).catch((error) => {
-    if (stream) clearTimeout(timer);
-    resume(id, born, op, signal.aborted ? -2 : -1, String(error?.message ?? error), EMPTY);
+    if (over) return;
+    clearTimeout(timer);
+    resume(id, born, op, -1, String(error?.message ?? error), EMPTY);
   });
 }
 
@@ -427,18 +475,18 @@ export function sleep(id, op, ms) {
 }
 
 /** Answers the client: with text, or (text undefined) with the provider's whole answer. */
-export function respond(id, status, headerText, text) {
+export function respond(id, status, template, values, text) {
   const request = requests.get(id);
-  request.resolve(new Response(text === undefined ? request.answer : text, { status, headers: pairs(headerText) }));
+  request.resolve(new Response(text === undefined ? request.answer : text, { status, headers: filled(template, values) }));
 }
 
 /** Answers the client with the stream under way. */
-export function relay(id, op, headerText, filtered, first, idleMs, totalMs) {
+export function relay(id, op, template, values, filtered, first, idleMs, totalMs) {
   const request = requests.get(id);
   const { stream } = request;
   request.relaying = true;
   const pipe = new IdentityTransformStream();
-  request.resolve(new Response(pipe.readable, { headers: pairs(headerText) }));
+  request.resolve(new Response(pipe.readable, { headers: filled(template, values) }));
   const deadline = Date.now() + totalMs;
   const passing = filtered
     ? passFiltered(request, id, pipe, first.slice(), idleMs, deadline)

@@ -18,6 +18,8 @@ const POLICY_AGE_MS: i64 = 10_000;
 const KEY_AGE_MS: i64 = 60_000;
 /// More keys than this are not remembered at once.
 const KEYS_MAX: usize = 10_000;
+/// More templates than this are not remembered at once.
+const TEMPLATES_MAX: usize = 1_000;
 
 #[derive(Default)]
 struct Memory {
@@ -26,6 +28,27 @@ struct Memory {
     keys: HashMap<String, (Rc<KeyRecord>, Timestamp)>,
     filters: HashMap<u32, Rc<RefCell<Filter>>>,
     random: Vec<[u8; 16]>,
+    calls: Templates,
+    answers: Templates,
+}
+
+/// Texts that JavaScript knows by number, so that what does not change from request to request crosses once.
+#[derive(Default)]
+struct Templates(HashMap<String, u32>);
+
+impl Templates {
+    /// The text's number, and whether JavaScript must be told what it means.
+    fn number(&mut self, text: &str) -> (u32, bool) {
+        if let Some(number) = self.0.get(text) {
+            return (*number, false);
+        }
+        if self.0.len() >= TEMPLATES_MAX {
+            self.0.clear();
+        }
+        let number = u32::try_from(self.0.len()).unwrap_or_default();
+        self.0.insert(text.to_owned(), number);
+        (number, true)
+    }
 }
 
 thread_local! {
@@ -102,6 +125,16 @@ pub(super) fn random() -> [u8; 16] {
         }
         memory.random.pop().unwrap_or_default()
     })
+}
+
+/// The number of a call's template, and whether it is new.
+pub(super) fn call_template(text: &str) -> (u32, bool) {
+    MEMORY.with_borrow_mut(|memory| memory.calls.number(text))
+}
+
+/// The number of an answer's template, and whether it is new.
+pub(super) fn answer_template(text: &str) -> (u32, bool) {
+    MEMORY.with_borrow_mut(|memory| memory.answers.number(text))
 }
 
 pub(super) fn keep_filter(id: u32, filter: Rc<RefCell<Filter>>) {

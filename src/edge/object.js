@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHO
 
 const WRITES = {
   held: "INSERT OR REPLACE INTO entry VALUES (?, 0, ?)",
-  settled: "UPDATE entry SET settled = 1, body = ?2 WHERE number = ?1",
+  // A request of a lease can end before anybody heard of it: then there is nothing to update.
+  settled: "INSERT INTO entry VALUES (?, 1, ?) ON CONFLICT (number) DO UPDATE SET settled = 1, body = excluded.body",
   drop: "DELETE FROM entry WHERE number IN (SELECT value FROM json_each(?))",
   node: "INSERT OR REPLACE INTO node VALUES (?, ?)",
   base: "INSERT OR REPLACE INTO base VALUES (?, ?)",

@@ -21,15 +21,17 @@ extern "C" {
     pub(super) fn send(
         id: u32,
         op: u32,
-        url: &str,
-        headers: &str,
-        secret: &str,
+        template: u32,
         played: bool,
         body: Option<&[u8]>,
         timeout_ms: f64,
         stream: bool,
         untouched: bool,
     );
+    /// Tells what a number means in [`send`], as lines: URL and headers; header, prefix and name of a secret.
+    pub(super) fn call_template(number: u32, head: &str, secret: &str);
+    /// Tells what a number means in [`respond`] and [`relay`], as lines: headers; names of those that get a value each time.
+    pub(super) fn answer_template(number: u32, constant: &str, varying: &str);
     /// Reads on in the stream under way.
     pub(super) fn peek(id: u32, op: u32, timeout_ms: f64);
     /// Ends the call under way.
@@ -37,12 +39,14 @@ extern "C" {
     /// Waits.
     pub(super) fn sleep(id: u32, op: u32, ms: f64);
     /// Answers the client.
-    pub(super) fn respond(id: u32, status: u16, headers: &str, text: Option<&str>);
+    pub(super) fn respond(id: u32, status: u16, template: u32, values: &str, text: Option<&str>);
     /// Answers the client with the stream under way.
+    #[allow(clippy::too_many_arguments, reason = "one crossing")]
     pub(super) fn relay(
         id: u32,
         op: u32,
-        headers: &str,
+        template: u32,
+        values: &str,
         filtered: bool,
         first: &[u8],
         idle_ms: f64,

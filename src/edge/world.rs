@@ -15,8 +15,8 @@ use crate::{
         time::Timestamp,
     },
     ports::{
-        AnswerBody, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd, Relayed,
-        SendFault, Sent, Statement, World,
+        AnswerBody, Credential, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd,
+        Relayed, SendFault, Sent, Statement, World, aside,
     },
     service,
 };
@@ -42,6 +42,33 @@ impl EdgeWorld {
         }
     }
 
+    /// From KV, else from the object.
+    async fn load_key(
+        &self,
+        customer: &CustomerId,
+        digest: &KeyDigest,
+        fresh: bool,
+    ) -> Result<Option<Rc<KeyRecord>>, Fault> {
+        if !fresh {
+            let stored = self.kv_get(&service::key_name(digest)).await.unwrap_or_default();
+            let record = stored.and_then(|text| serde_json::from_str::<KeyRecord>(&text).ok());
+            if let Some(record) = record.filter(|record| record.digest == *digest) {
+                let record = Rc::new(record);
+                memory::keep_key(Rc::clone(&record), self.now());
+                return Ok(Some(record));
+            }
+        }
+        // KV's "no" is not trusted: it may be older than the key.
+        match self.ledger(customer, &Command::Lookup { digest: digest.clone() }).await? {
+            Reply::Key { record } => Ok(record.map(|record| {
+                let record = Rc::new(record);
+                memory::keep_key(Rc::clone(&record), self.now());
+                record
+            })),
+            other => Err(Fault(format!("the object answered a look-up with {other:?}"))),
+        }
+    }
+
     /// From KV, else from D1.
     async fn load_policy(&self) -> Result<Policy, Fault> {
         if let Ok(Some(text)) = self.kv_get(service::POLICY_NAME).await
@@ -57,31 +84,78 @@ impl EdgeWorld {
     }
 }
 
-fn lines(headers: &[(String, String)]) -> String {
-    let mut text = String::new();
-    for (name, value) in headers {
-        push_header(&mut text, name, value);
-    }
-    text
-}
+/// Headers of an answer whose values change with every request.
+const VARYING: &[&str] = &[
+    "x-edgehold-request-id",
+    "x-edgehold-cost-usd",
+    "x-edgehold-budget-remaining-usd",
+    "x-edgehold-budget-held-usd",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+    "x-edgehold-clamped-max-tokens",
+    "retry-after",
+];
 
-fn push_header(text: &mut String, name: &str, value: &str) {
-    if !text.is_empty() {
-        text.push('\n');
+fn push_line(text: &mut String, line: &str) {
+    if line.bytes().any(|byte| byte < b' ' || byte >= 0x7F) {
+        // A line break would begin another header.
+        text.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
+    } else {
+        text.push_str(line);
     }
-    text.push_str(name);
     text.push('\n');
-    // A line break would begin another header.
-    text.extend(value.chars().map(|c| if c.is_control() { ' ' } else { c }));
 }
 
-fn header_text(headers: &Headers) -> String {
+/// The template of an answer's headers, and the values that go into it.
+fn answer_template(headers: &Headers) -> (u32, String) {
     let mut text = String::with_capacity(512);
+    let mut varying = String::with_capacity(256);
+    let mut values = String::with_capacity(256);
     for (name, value) in headers {
-        push_header(&mut text, name, value);
+        let varies = VARYING.contains(name);
+        let names = if varies { &mut varying } else { &mut text };
+        names.push_str(name);
+        names.push('\n');
+        push_line(if varies { &mut values } else { &mut text }, value);
     }
-    text
+    let varying_at = text.len();
+    text.push_str(&varying);
+    let (number, new) = memory::answer_template(&text);
+    if new {
+        let (constant, varying) = text.split_at_checked(varying_at).unwrap_or_default();
+        port::answer_template(number, constant, varying);
+    }
+    (number, values)
 }
+
+/// The template of a call: everything but its body.
+fn call_template(call: &Outgoing) -> u32 {
+    let mut text = String::with_capacity(512);
+    push_line(&mut text, &call.url);
+    for (name, value) in
+        call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ALWAYS)
+    {
+        push_line(&mut text, name);
+        push_line(&mut text, value);
+    }
+    let secret_at = text.len();
+    if let Some(Credential { header, prefix, secret }) = &call.credential {
+        for line in [header, prefix, secret] {
+            push_line(&mut text, line);
+        }
+    }
+    let (number, new) = memory::call_template(&text);
+    if new {
+        let (head, secret) = text.split_at_checked(secret_at).unwrap_or_default();
+        port::call_template(number, head, secret);
+    }
+    number
+}
+
+/// Sent with every call. Answers are read here, and none of them is unpacked first.
+const ALWAYS: [(&str, &str); 2] = [("content-type", "application/json"), ("accept-encoding", "identity")];
 
 impl World for EdgeWorld {
     fn now(&self) -> Timestamp {
@@ -105,7 +179,7 @@ impl World for EdgeWorld {
         if let Some((policy, true)) = remembered {
             return Ok(policy);
         }
-        match self.load_policy().await {
+        match aside(self.load_policy()).await {
             Ok(policy) => Ok(memory::keep_policy(Rc::new(policy), self.now())),
             Err(fault) => match remembered {
                 // An old policy beats none; the failure is logged, and the next request tries again.
@@ -124,27 +198,10 @@ impl World for EdgeWorld {
         digest: &KeyDigest,
         fresh: bool,
     ) -> Result<Option<Rc<KeyRecord>>, Fault> {
-        if !fresh {
-            if let Some(record) = memory::key(digest, self.now()) {
-                return Ok(Some(record));
-            }
-            let stored = self.kv_get(&service::key_name(digest)).await.unwrap_or_default();
-            let record = stored.and_then(|text| serde_json::from_str::<KeyRecord>(&text).ok());
-            if let Some(record) = record.filter(|record| record.digest == *digest) {
-                let record = Rc::new(record);
-                memory::keep_key(Rc::clone(&record), self.now());
-                return Ok(Some(record));
-            }
+        if !fresh && let Some(record) = memory::key(digest, self.now()) {
+            return Ok(Some(record));
         }
-        // KV's "no" is not trusted: it may be older than the key.
-        match self.ledger(customer, &Command::Lookup { digest: digest.clone() }).await? {
-            Reply::Key { record } => Ok(record.map(|record| {
-                let record = Rc::new(record);
-                memory::keep_key(Rc::clone(&record), self.now());
-                record
-            })),
-            other => Err(Fault(format!("the object answered a look-up with {other:?}"))),
-        }
+        aside(self.load_key(customer, digest, fresh)).await
     }
 
     fn wallet<T>(&self, run: impl FnOnce(&mut Wallet) -> T) -> T {
@@ -180,12 +237,7 @@ impl World for EdgeWorld {
     }
 
     async fn send(&self, call: Outgoing) -> Sent {
-        let mut headers = call.headers;
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        headers.push(("accept-encoding".to_owned(), "identity".to_owned()));
-        let headers = lines(&headers);
-        let secret =
-            call.credential.map_or_else(String::new, |c| format!("{}\n{}\n{}", c.header, c.prefix, c.secret));
+        let template = call_template(&call);
         let (played, body) = match &call.body {
             OutgoingBody::AsReceived => (false, None),
             OutgoingBody::Edited(bytes) => (false, Some(bytes.as_slice())),
@@ -193,18 +245,7 @@ impl World for EdgeWorld {
         };
         let timeout_ms = call.timeout_ms.min(i32::MAX as u64) as f64;
         let start = |op| {
-            port::send(
-                self.id,
-                op,
-                &call.url,
-                &headers,
-                &secret,
-                played,
-                body,
-                timeout_ms,
-                call.stream,
-                call.untouched,
-            );
+            port::send(self.id, op, template, played, body, timeout_ms, call.stream, call.untouched);
         };
         let Outcome { code, text, bytes } = operation(self.id, start).await;
         let failed = |fault| Sent::Failed(fault);
@@ -245,7 +286,8 @@ impl World for EdgeWorld {
             AnswerBody::Text(text) => Some(text.as_str()),
             AnswerBody::Upstream => None,
         };
-        port::respond(self.id, status, &header_text(&headers), text);
+        let (template, values) = answer_template(&headers);
+        port::respond(self.id, status, template, &values, text);
     }
 
     async fn relay(&self, headers: Headers, relay: Relay, idle_ms: u64, total_ms: u64) -> Relayed {
@@ -256,9 +298,9 @@ impl World for EdgeWorld {
                 (true, first)
             }
         };
-        let headers = header_text(&headers);
+        let (template, values) = answer_template(&headers);
         let (idle_ms, total_ms) = (idle_ms.min(i32::MAX as u64) as f64, total_ms.min(i32::MAX as u64) as f64);
-        let start = |op| port::relay(self.id, op, &headers, filtered, &first, idle_ms, total_ms);
+        let start = |op| port::relay(self.id, op, template, &values, filtered, &first, idle_ms, total_ms);
         let Outcome { code, text, bytes } = operation(self.id, start).await;
         memory::drop_filter(self.id);
         let end = match code {

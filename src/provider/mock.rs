@@ -20,13 +20,17 @@
 //! | `delay_ms=N` | between chunks (default 20) |
 //! | `first_token_ms=N` | before the first (default 50) |
 
-use super::{OPENAI_COMPATIBLE, Provider};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The mock.
-pub static MOCK: Provider =
-    Provider { name: "mock", base_url: Some("https://mock.invalid/v1"), ..OPENAI_COMPATIBLE };
+pub static MOCK: Provider = Provider {
+    name: "mock",
+    base_url: Some("https://mock.invalid/v1"),
+    output_cap_field: OutputCapField::AsSent,
+    ..OPENAI_COMPATIBLE
+};
 
 /// What the edge plays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +64,9 @@ const WORDS: &[&str] = &[
 
 /// The most chunks or tokens one answer may have: a script is held in memory.
 const LENGTH_MAX: u64 = 2_000;
+
+/// The most input tokens it says it has read: what the smallest model of the price table can read, since it is priced as any.
+const PROMPT_TOKENS_MAX: u64 = 128_000;
 
 struct Orders {
     status: u16,
@@ -144,8 +151,9 @@ pub fn answer(body: &[u8], configured: Option<&str>, created_s: i64) -> Script {
         .enumerate()
         .map(|(index, word)| if index == 0 { (*word).to_owned() } else { format!(" {word}") })
         .collect();
-    let prompt_tokens =
-        (request.get("messages").map_or(0, |messages| messages.to_string().len()) as u64).div_ceil(6);
+    let prompt_tokens = (request.get("messages").map_or(0, |messages| messages.to_string().len()) as u64)
+        .div_ceil(6)
+        .min(PROMPT_TOKENS_MAX);
     let usage = (!orders.no_usage).then(|| {
         json!({"prompt_tokens": prompt_tokens, "completion_tokens": length, "total_tokens": prompt_tokens + length,
                "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},

@@ -107,12 +107,10 @@ impl Rates {
         .fold(0, u128::saturating_add)
     }
 
-    fn dearest_input(&self) -> PicoUsd {
-        self.input
-            .max(self.cache_read)
-            .max(self.cache_write_5m)
-            .max(self.cache_write_1h)
-            .max(self.input_audio)
+    /// Of input that is no audio.
+    fn dearest_text(&self, hour_cache: bool) -> PicoUsd {
+        let hour = if hour_cache { self.cache_write_1h } else { PicoUsd(0) };
+        self.input.max(self.cache_read).max(self.cache_write_5m).max(hour)
     }
 
     fn dearest_output(&self) -> PicoUsd {
@@ -130,6 +128,35 @@ impl Scale {
     fn reachable(&self, input_tokens_max: u64) -> impl Iterator<Item = &Rates> {
         let above = self.above.iter().take_while(move |(threshold, _)| *threshold < input_tokens_max);
         std::iter::once(&self.base).chain(above.map(|(_, rates)| rates))
+    }
+}
+
+/// How much of what a request can use at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Input tokens of all classes.
+    pub input: u64,
+    /// How many of them can be audio.
+    pub input_audio: u64,
+    /// Output tokens of all classes.
+    pub output: u64,
+    /// Whether input can be written to the provider's cache for an hour.
+    pub hour_cache: bool,
+}
+
+/// The dearest rates a request can meet.
+#[derive(Clone, Copy, Default)]
+struct Dearest {
+    text: PicoUsd,
+    audio: PicoUsd,
+    output: PicoUsd,
+}
+
+impl Dearest {
+    /// In pico-dollars.
+    fn input(&self, extent: &Extent) -> u128 {
+        let audio = extent.input_audio.min(extent.input);
+        self.text.times(extent.input - audio).saturating_add(self.audio.times(audio))
     }
 }
 
@@ -160,49 +187,56 @@ impl Price {
         nano_from_pico(scale.at(usage.input_total()).cost(usage))
     }
 
-    /// The most that a request can cost with at most `input_tokens_max` input tokens of any class and at most
-    /// `output_tokens_max` output tokens of any class, rounded up to a nano-dollar. (Of token counts whose sum
-    /// does not fit in 64 bits it promises nothing.)
+    /// The most that a request can cost that uses at most `extent`, rounded up to a nano-dollar. (Of token counts whose
+    /// sum does not fit in 64 bits it promises nothing.)
     ///
     /// `service_tier` is the tier that was asked for. A provider may serve the standard tier instead, so the
     /// bound of a cheaper tier is never below that of the standard one.
     #[must_use]
-    pub fn upper_bound(
-        &self,
-        input_tokens_max: u64,
-        output_tokens_max: u64,
-        service_tier: Option<&str>,
-    ) -> NanoUsd {
-        let (input, output) = self.dearest(input_tokens_max, service_tier);
-        nano_from_pico(input.times(input_tokens_max).saturating_add(output.times(output_tokens_max)))
+    pub fn upper_bound(&self, extent: &Extent, service_tier: Option<&str>) -> NanoUsd {
+        let dearest = self.dearest(extent, service_tier);
+        nano_from_pico(dearest.input(extent).saturating_add(dearest.output.times(extent.output)))
     }
 
-    /// The largest output cap whose [`Price::upper_bound`] is at most `remaining`; `u64::MAX` if any cap is.
+    /// The largest output whose [`Price::upper_bound`] is at most `remaining`, beside the input of `extent`; `u64::MAX` if
+    /// any is.
     ///
-    /// 0 also if not even the input fits: `upper_bound(input_tokens_max, 0, …)` tells the two apart.
+    /// 0 also if not even the input fits: `upper_bound` without output tells the two apart.
     #[must_use]
-    pub fn affordable_output(
-        &self,
-        remaining: NanoUsd,
-        input_tokens_max: u64,
-        service_tier: Option<&str>,
-    ) -> u64 {
+    pub fn affordable_output(&self, remaining: NanoUsd, extent: &Extent, service_tier: Option<&str>) -> u64 {
         if remaining == NanoUsd::MAX {
             return u64::MAX;
         }
-        let (input, output) = self.dearest(input_tokens_max, service_tier);
+        let dearest = self.dearest(extent, service_tier);
         let Ok(remaining) = u128::try_from(remaining.0) else { return 0 };
-        let Some(left) = (remaining * 1000).checked_sub(input.times(input_tokens_max)) else { return 0 };
-        left.checked_div(u128::from(output.0)).and_then(|cap| u64::try_from(cap).ok()).unwrap_or(u64::MAX)
+        let Some(left) = (remaining * 1000).checked_sub(dearest.input(extent)) else { return 0 };
+        left.checked_div(u128::from(dearest.output.0))
+            .and_then(|cap| u64::try_from(cap).ok())
+            .unwrap_or(u64::MAX)
     }
 
-    /// The dearest input and the dearest output rate that a request of at most that size can meet.
-    fn dearest(&self, input_tokens_max: u64, service_tier: Option<&str>) -> (PicoUsd, PicoUsd) {
+    /// Whether a request that names this tier may be charged more than this price says: the operator's price knows no
+    /// tiers, and a provider's may cost six times the standard one. Cheaper tiers and names for the standard one are
+    /// covered.
+    #[must_use]
+    pub fn covers_tier(&self, service_tier: Option<&str>) -> bool {
+        const NOT_DEARER: &[&str] = &["default", "standard", "standard_only", "flex", "batch", "on_demand"];
+        self.version.is_some() || service_tier.is_none_or(|tier| NOT_DEARER.contains(&tier))
+    }
+
+    /// The dearest rates that a request of at most that size can meet.
+    fn dearest(&self, extent: &Extent, service_tier: Option<&str>) -> Dearest {
         std::iter::once(&self.standard)
             .chain(self.tier(service_tier))
-            .flat_map(|scale| scale.reachable(input_tokens_max))
-            .fold((PicoUsd(0), PicoUsd(0)), |(input, output), rates| {
-                (input.max(rates.dearest_input()), output.max(rates.dearest_output()))
+            .flat_map(|scale| scale.reachable(extent.input))
+            .fold(Dearest::default(), |most, rates| {
+                let text = rates.dearest_text(extent.hour_cache);
+                Dearest {
+                    text: most.text.max(text),
+                    // Sound may be counted as text.
+                    audio: most.audio.max(rates.input_audio).max(text),
+                    output: most.output.max(rates.dearest_output()),
+                }
             })
     }
 
@@ -287,7 +321,7 @@ fn namesake(name: &str) -> Option<&'static Model> {
 }
 
 /// `gpt-4o-mini` for `gpt-4o-mini-2024-07-18`, `claude-opus-4-5` for `claude-opus-4-5-20251101`.
-fn base_of_snapshot(model: &str) -> Option<&str> {
+pub(crate) fn base_of_snapshot(model: &str) -> Option<&str> {
     ["dddd-dd-dd", "dddddddd"].into_iter().find_map(|shape| {
         let (rest, suffix) = model.split_at_checked(model.len().checked_sub(shape.len())?)?;
         let dated = suffix.bytes().zip(shape.bytes()).all(|(byte, wanted)| match wanted {

@@ -203,7 +203,8 @@ describe("kill -9", { concurrency: 1 }, () => {
     await gw.d1("fail");
     const ids = [];
     for (let i = 0; i < 5; i += 1) { const r = await gw.chat(t.secret, { model }); await r.text(); ids.push(id(r)); }
-    await waitFor("the settlements", async () => (await gw.keyStatus(t.secret)).limits.every((l) => l.held_nanousd === 0));
+    // What an isolate has not reported yet dies with it, and is charged with its lease; here it has.
+    await waitFor("the settlements", async () => (await gw.keyStatus(t.secret)).limits.every((l) => l.held_nanousd === 0 && l.leased_nanousd === 0));
     await gw.kill();
     await gw.start();
     const rows = await balanced(t);

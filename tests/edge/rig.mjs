@@ -184,7 +184,7 @@ class Gateway {
   async settledRows(customer, options) {
     await waitFor("the object to settle and drain", async () => {
       const l = await this.ledger(customer);
-      return l.held === 0 && l.outbox === 0;
+      return l.held === 0 && l.outbox === 0 && l.leases === 0;
     }, options);
     return this.sql("SELECT * FROM ledger WHERE customer_id = ? ORDER BY at_ms, request_id, attempt", customer.id);
   }

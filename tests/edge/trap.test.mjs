@@ -24,6 +24,8 @@ it("a trap in the Worker: those in the instance get a 500, streams go on, the ne
   const filtered = await ask({ stream: true });
   const texts = Promise.all([untouched.text(), filtered.text()]);
 
+  // Until the object has heard of them they are part of their lease, which ends as one row.
+  await waitFor("the object to hold both", async () => (await gw.ledger(customer)).held === 2);
   await trap(1, "start");
   const trapped = await ask();
   assert.equal(trapped.status, 500);

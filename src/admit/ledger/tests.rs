@@ -484,7 +484,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => (0u8..30, any::<bool>(), 0i64..40, 0u64..20)
+        5 => (0u8..30, any::<bool>(), 0i64..40, 2u64..20)
             .prop_map(|(ticket, key_b, bound, tokens)| Step::Hold { ticket, key_b, bound, tokens }),
         5 => (0u8..30, prop::collection::vec(0i64..20, 0..3)).prop_map(|(ticket, costs)| Step::Settle { ticket, costs }),
         2 => (0i64..4_000).prop_map(Step::Wait),

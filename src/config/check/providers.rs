@@ -4,7 +4,7 @@ use super::super::policy::{Policy, ProviderPolicy};
 use super::super::problem::{Problems, looks_like_credential, nearest, ticked};
 use super::super::reader::{Field, Fields, Named};
 use super::{NAME, carries_credential, header_name, is_name, url};
-use crate::provider::{PROVIDERS, Provider, by_name};
+use crate::provider::{OutputCapField, PROVIDERS, Provider, by_name};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind of provider that has no home of its own.
@@ -46,6 +46,7 @@ pub(in super::super) fn registry_providers() -> BTreeMap<String, ProviderPolicy>
                 base_url: kind.base_url?.to_owned(),
                 secret: kind.secret.map(str::to_owned),
                 headers: BTreeMap::new(),
+                output_cap_field: None,
             };
             Some((kind.name.to_owned(), provider))
         })
@@ -70,12 +71,12 @@ pub(super) fn read(field: &Field<'_>, policy: &mut Policy, problems: &mut Proble
 }
 
 fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy> {
-    const FIELDS: &[&str] = &["kind", "base_url", "api_key", "headers"];
+    const FIELDS: &[&str] = &["kind", "base_url", "api_key", "headers", "output_cap_field"];
     let field = &entry.field;
     let fields = if field.is_nothing() && by_name(entry.name).is_some() {
         None
     } else {
-        Some(field.fields(FIELDS, "a mapping with kind, base_url, api_key, headers", problems)?)
+        Some(field.fields(FIELDS, "a mapping with kind, base_url, api_key, headers, …", problems)?)
     };
     let get = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
 
@@ -86,6 +87,7 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
     let base_url = get("base_url").map(|field| read_base_url(field, problems));
     let secret = get("api_key").map(|field| read_api_key(field, problems));
     let headers = get("headers").map(|field| read_headers(field, problems)).unwrap_or_default();
+    let output_cap_field = get("output_cap_field").and_then(|field| read_output_cap_field(field, problems));
 
     let kind = kind?;
     let base_url = match (base_url, kind.base_url) {
@@ -113,7 +115,7 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
         Some(secret) => secret?,
         None => kind.secret.map(str::to_owned),
     };
-    Some(ProviderPolicy { kind: kind.name.to_owned(), base_url, secret, headers })
+    Some(ProviderPolicy { kind: kind.name.to_owned(), base_url, secret, headers, output_cap_field })
 }
 
 fn missing_base_url(kind: &Provider, fields: Option<&Fields<'_>>, problems: &mut Problems) {
@@ -137,6 +139,16 @@ fn read_kind(field: &Field<'_>, problems: &mut Problems) -> Option<&'static Prov
         field.mismatch_because(&expected, &advice, problems);
     }
     kind
+}
+
+fn read_output_cap_field(field: &Field<'_>, problems: &mut Problems) -> Option<OutputCapField> {
+    const EXPECTED: &str = "the member that caps output: max_tokens, max_completion_tokens or as_sent";
+    let text = field.text(EXPECTED, problems)?;
+    let found = OutputCapField::ALL.iter().find(|(name, _)| *name == text).map(|(_, found)| *found);
+    if found.is_none() {
+        field.mismatch(EXPECTED, problems);
+    }
+    found
 }
 
 fn read_base_url(field: &Field<'_>, problems: &mut Problems) -> Option<url::BaseUrl> {

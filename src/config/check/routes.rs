@@ -8,8 +8,18 @@ use super::{NAME, carries_credential, header_name, is_name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-const ROUTE_FIELDS: &[&str] =
-    &["name", "match", "model", "fallback", "rate_limit", "cache", "guardrails", "timeouts", "retries"];
+const ROUTE_FIELDS: &[&str] = &[
+    "name",
+    "match",
+    "model",
+    "fallback",
+    "rate_limit",
+    "cache",
+    "guardrails",
+    "timeouts",
+    "retries",
+    "clamp",
+];
 /// What a route can match on besides metadata.
 const MATCH_FIELDS: &[&str] = &["team", "customer", "model", "path", "headers"];
 /// Bounds of `rpm` and `tpm`; far above what one customer can send, far below where sums overflow.
@@ -125,6 +135,7 @@ pub(super) fn read(
             guardrails,
             timeouts: read_timeouts(fields.get("timeouts"), defaults.timeouts, problems),
             retries: read_retries(fields.get("retries"), defaults.retries, problems),
+            clamp: fields.get("clamp").and_then(|field| field.truth(problems)).unwrap_or(false),
         };
         headers.extend(route.conditions.iter().filter_map(|condition| match condition {
             Condition::Header(name, _) => Some(name.clone()),

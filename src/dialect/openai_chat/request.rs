@@ -4,13 +4,25 @@
 //! replaced or inserted in the caller's own bytes, so everything else arrives as it was sent, also members that
 //! this gateway has never heard of.
 
+mod audio;
+mod edits;
+mod input;
+mod tools;
+mod weigh;
+
+pub use edits::{Cap, Edits};
+pub use input::{Images, InputSize};
+
 use crate::refusal::Refusal;
+use edits::{CapPlace, Spans};
+use input::Messages;
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor},
+    de::{self, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+use tools::Tools;
 
 /// The most a request's `n` may ask for (OpenAI's own bound).
 const CHOICES_MAX: u64 = 128;
@@ -43,43 +55,13 @@ pub struct ChatRequest {
     pub user: Option<String>,
     /// The body's `metadata`, texts only.
     pub metadata: BTreeMap<String, String>,
-    /// Whether input is referred to rather than contained (images, files, audio), so that its bytes say nothing of its
-    /// tokens.
-    pub opaque_input: bool,
-    /// Whether tools or a response format are given: providers add hidden instructions for these.
-    pub hidden_input: bool,
-    /// Bytes of `messages`, for estimates.
-    pub message_bytes: usize,
-    /// Bytes of `prediction`: what of it is rejected is billed as output, beside the cap.
-    pub prediction_bytes: usize,
+    /// What the model will read.
+    pub input: InputSize,
+    /// Bytes of `prediction` as text: what of it is rejected is billed as output, beside the cap.
+    pub prediction_bytes: u64,
     /// A member that makes the provider do what is billed beside tokens, or choose another model.
     pub unmetered: Option<&'static str>,
     spans: Spans,
-}
-
-/// Where in the body the members are that may be edited: ranges of their values.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Spans {
-    /// Just behind the opening brace.
-    start: usize,
-    model: Range<usize>,
-    stream_options: Option<Range<usize>>,
-    max_tokens: Option<Range<usize>>,
-    max_completion_tokens: Option<Range<usize>>,
-    service_tier: Option<Range<usize>>,
-}
-
-/// What is to be changed in the body for one provider.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Edits<'a> {
-    /// The provider's name for the model.
-    pub model: Option<&'a str>,
-    /// Ask for usage in the stream.
-    pub ask_usage: bool,
-    /// An output cap where the caller sent none: member name and value.
-    pub cap: Option<(&'static str, u64)>,
-    /// The service tier where the caller named none.
-    pub tier: Option<&'static str>,
 }
 
 impl ChatRequest {
@@ -95,7 +77,8 @@ impl ChatRequest {
         let members: Members<'_> = serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
         let Members(members) = members;
         // Readers that match names without regard to case would see another request than this one.
-        if let Some((name, _)) = members.iter().find(|(name, _)| {
+        let foldable = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii());
+        if let Some((name, _)) = members.iter().filter(|(name, _)| foldable(name)).find(|(name, _)| {
             let folded: String = name.replace('\u{17F}', "s").replace('\u{212A}', "k").to_ascii_lowercase();
             folded != *name && DECIDING.contains(&folded.as_str())
         }) {
@@ -119,6 +102,9 @@ impl ChatRequest {
 
         // Where a member stands, also if it is null.
         let place = |name: &str| members.iter().find(|(key, _)| key == name).map(|(_, value)| span(value));
+        let cap_place = |name: &str, tokens| {
+            place(name).map(|value| CapPlace { name: edits::name_before(text, value.start), value, tokens })
+        };
 
         let model_value = find("model").ok_or_else(|| missing("model"))?;
         let model: String = typed(model_value, "model", "a string")?;
@@ -130,9 +116,9 @@ impl ChatRequest {
             ));
         }
         let messages_value = find("messages").ok_or_else(|| missing("messages"))?;
-        let messages: Vec<Message<'_>> =
+        let Messages(mut input) =
             typed(messages_value, "messages", "an array of objects with a role and content")?;
-        if messages.is_empty() {
+        if input.messages == 0 {
             return Err(Refusal::bad_param(
                 "invalid_value",
                 "messages",
@@ -179,6 +165,19 @@ impl ChatRequest {
                 ),
             ));
         }
+        for (name, value) in members.iter().filter(|(name, _)| !OUTSIDE_THE_PROMPT.contains(&&**name)) {
+            input += InputSize::of_member(name, value);
+        }
+        input.instructed = ["tools", "functions", "response_format"].iter().any(|name| find(name).is_some());
+        input.unknown |= find("audio").is_some();
+        let hosted = match find("tools") {
+            Some(value) => {
+                let tools: Tools = serde_json::from_str(value.get())
+                    .map_err(|_| wrong_type("tools", "an array of objects with a type"))?;
+                tools.hosted
+            }
+            None => false,
+        };
         let service_tier = find("service_tier")
             .map(|value| typed::<String>(value, "service_tier", "a string"))
             .transpose()?;
@@ -198,84 +197,23 @@ impl ChatRequest {
             choices,
             service_tier,
             metadata: metadata.into_iter().map(|(name, Scalar(value))| (name, value)).collect(),
-            opaque_input: messages.iter().any(|message| message.opaque) || find("audio").is_some(),
-            hidden_input: ["tools", "functions", "response_format"].iter().any(|name| find(name).is_some()),
-            message_bytes: messages_value.get().len(),
-            prediction_bytes: find("prediction").map_or(0, |value| value.get().len()),
-            unmetered: UNMETERED.iter().copied().find(|name| find(name).is_some()),
+            input,
+            prediction_bytes: find("prediction").map_or(0, |value| weigh::value(value.get())),
+            unmetered: UNMETERED
+                .iter()
+                .copied()
+                .find(|name| find(name).is_some())
+                .or(hosted.then_some("tools")),
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
                 model: span(model_value),
                 stream_options: place("stream_options"),
-                max_tokens: place("max_tokens"),
-                max_completion_tokens: place("max_completion_tokens"),
+                max_tokens: cap_place("max_tokens", max_tokens),
+                max_completion_tokens: cap_place("max_completion_tokens", max_completion_tokens),
                 service_tier: place("service_tier"),
             },
         })
     }
-
-    /// The body with `edits` made, or `None` if nothing changes and the caller's bytes can go as they are.
-    #[must_use]
-    pub fn edited(&self, body: &[u8], edits: &Edits<'_>) -> Option<Vec<u8>> {
-        let mut changes: Vec<(Range<usize>, String)> = Vec::new();
-        if let Some(model) = edits.model.filter(|model| *model != self.model) {
-            changes.push((self.spans.model.clone(), json_text(model)));
-        }
-        let mut inserted = String::new();
-        if edits.ask_usage && self.stream && !self.include_usage {
-            match &self.spans.stream_options {
-                Some(span) => {
-                    let old = body.get(span.clone()).unwrap_or_default();
-                    changes.push((span.clone(), with_usage(old)));
-                }
-                None => inserted.push_str("\"stream_options\":{\"include_usage\":true},"),
-            }
-        }
-        if let Some((name, cap)) = edits.cap.filter(|_| self.output_cap.is_none()) {
-            // A cap sent as null would otherwise stand there twice.
-            let span =
-                if name == "max_tokens" { &self.spans.max_tokens } else { &self.spans.max_completion_tokens };
-            match span {
-                Some(span) => changes.push((span.clone(), cap.to_string())),
-                None => inserted.push_str(&format!("\"{name}\":{cap},")),
-            }
-        }
-        if let Some(tier) = edits.tier.filter(|_| self.service_tier.is_none()) {
-            match &self.spans.service_tier {
-                Some(span) => changes.push((span.clone(), json_text(tier))),
-                None => inserted.push_str(&format!("\"service_tier\":{},", json_text(tier))),
-            }
-        }
-        if !inserted.is_empty() {
-            changes.push((self.spans.start..self.spans.start, inserted));
-        }
-        if changes.is_empty() {
-            return None;
-        }
-        changes.sort_by_key(|(span, _)| span.start);
-        let grown: usize = changes.iter().map(|(_, text)| text.len()).sum();
-        let mut edited = Vec::with_capacity(body.len() + grown);
-        let mut from = 0;
-        for (span, text) in changes {
-            edited.extend_from_slice(body.get(from..span.start).unwrap_or_default());
-            edited.extend_from_slice(text.as_bytes());
-            from = span.end;
-        }
-        edited.extend_from_slice(body.get(from..).unwrap_or_default());
-        Some(edited)
-    }
-}
-
-fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The caller's `stream_options` with `include_usage` true and the rest kept.
-fn with_usage(old: &[u8]) -> String {
-    let mut options: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(old).unwrap_or_default();
-    options.insert("include_usage".to_owned(), true.into());
-    serde_json::Value::Object(options).to_string()
 }
 
 fn missing(name: &str) -> Refusal {
@@ -309,9 +247,11 @@ fn typed<'a, T: Deserialize<'a>>(value: &'a RawValue, name: &str, expected: &str
             format!("'{name}' must be at most {MEMBER_BYTES_MAX} bytes long."),
         ));
     }
-    serde_json::from_str(value.get()).map_err(|_| {
-        Refusal::bad_param("invalid_type", name, format!("Invalid type for '{name}': expected {expected}."))
-    })
+    serde_json::from_str(value.get()).map_err(|_| wrong_type(name, expected))
+}
+
+fn wrong_type(name: &str, expected: &str) -> Refusal {
+    Refusal::bad_param("invalid_type", name, format!("Invalid type for '{name}': expected {expected}."))
 }
 
 /// Members that decide what a request costs.
@@ -336,6 +276,35 @@ const DECIDING: &[&str] = &[
 /// Members that make a provider do what is billed beside tokens, or ask another model than the one that is held.
 const UNMETERED: &[&str] =
     &["web_search_options", "search_parameters", "plugins", "models", "route", "extra_body", "best_of"];
+
+/// Members that no template writes into the prompt, or that are counted apart. Every other one counts as text: some servers
+/// take documents, template arguments or schemas under names of their own.
+const OUTSIDE_THE_PROMPT: &[&str] = &[
+    "messages",
+    "model",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "parallel_tool_calls",
+];
 
 const TWICE: &str = "given twice: '";
 
@@ -414,70 +383,6 @@ impl<'de> Deserialize<'de> for Scalar {
             }
             _ => Err(de::Error::custom("not a string")),
         }
-    }
-}
-
-/// One message: its shape is checked, and whether it refers to something outside of it.
-struct Message<'a> {
-    opaque: bool,
-    _borrow: std::marker::PhantomData<&'a ()>,
-}
-
-#[derive(Deserialize)]
-struct MessageShape<'a> {
-    #[serde(borrow)]
-    #[allow(dead_code, reason = "present and a string: that is the check")]
-    role: Cow<'a, str>,
-    #[serde(default, borrow)]
-    content: Option<Content<'a>>,
-    /// An earlier answer of the model, by id.
-    #[serde(default, borrow)]
-    audio: Option<&'a RawValue>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Object(shape) = Object::<MessageShape<'_>>::deserialize(deserializer)?;
-        let audio = shape.audio.is_some_and(|audio| audio.get() != "null");
-        let opaque = audio || shape.content.is_some_and(|Content { opaque, .. }| opaque);
-        Ok(Self { opaque, _borrow: std::marker::PhantomData })
-    }
-}
-
-struct Content<'a> {
-    opaque: bool,
-    _borrow: std::marker::PhantomData<&'a ()>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Option<Cow<'a, str>>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visit<'a>(std::marker::PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for Visit<'a> {
-            type Value = Content<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of parts")
-            }
-
-            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Content { opaque: false, _borrow: self.0 })
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-                let mut opaque = false;
-                while let Some(Object(part)) = parts.next_element::<Object<Part<'de>>>()? {
-                    opaque |= !matches!(part.kind.as_deref(), Some("text" | "refusal"));
-                }
-                Ok(Content { opaque, _borrow: self.0 })
-            }
-        }
-        deserializer.deserialize_any(Visit(std::marker::PhantomData))
     }
 }
 

@@ -13,6 +13,11 @@ fn overrides(key: &str, price: PriceOverride) -> BTreeMap<String, PriceOverride>
     BTreeMap::from([(key.to_owned(), price)])
 }
 
+/// Input and output of any class.
+fn any_class(input: u64, output: u64) -> Extent {
+    Extent { input, input_audio: input, output, hour_cache: true }
+}
+
 /// All standard and tier scales of a row.
 fn scales(model: &Model) -> impl Iterator<Item = &Scale> {
     std::iter::once(&model.standard).chain(model.tiers.iter().map(|(_, scale)| scale))
@@ -193,8 +198,8 @@ fn the_whole_request_is_at_the_higher_rate_strictly_above_the_threshold() {
     let long_answer = Usage { input: 1, output: 300_000, ..Usage::default() };
     assert_eq!(pro.cost(&long_answer, None), NanoUsd(1_250 + 3_000_000_000));
     // The bound knows that a request of at most 200,000 tokens stays below, and one of 200,001 may not.
-    assert_eq!(pro.upper_bound(200_000, 0, None), NanoUsd(250_000_000));
-    assert_eq!(pro.upper_bound(200_001, 0, None), NanoUsd(500_002_500));
+    assert_eq!(pro.upper_bound(&any_class(200_000, 0), None), NanoUsd(250_000_000));
+    assert_eq!(pro.upper_bound(&any_class(200_001, 0), None), NanoUsd(500_002_500));
 }
 
 #[test]
@@ -209,7 +214,7 @@ fn service_tiers_are_charged_as_served_and_bounded_by_the_dearer_of_asked_and_st
     for standard in ["", "auto", "default", "standard", "on_demand", "no-such-tier"] {
         assert_eq!(cost(Some(standard)), 2_250_000, "{standard}");
     }
-    let bound = |tier| gpt.upper_bound(1_000, 100, tier).0;
+    let bound = |tier| gpt.upper_bound(&any_class(1_000, 100), tier).0;
     assert_eq!(bound(Some("flex")), bound(None));
     assert_eq!(bound(Some("priority")), 4_500_000);
     // Anthropic's fast mode is a factor of two on every class.
@@ -250,9 +255,9 @@ fn absurd_counts_saturate() {
         price_of(&overrides("x/y", own), "x", "openai-compatible", "y").unwrap(),
     ] {
         assert_eq!(price.cost(&usage, None), NanoUsd::MAX);
-        assert_eq!(price.upper_bound(most, most, None), NanoUsd::MAX);
-        assert_eq!(price.affordable_output(NanoUsd(i64::MAX - 1), most, None), 0);
-        assert_eq!(price.affordable_output(NanoUsd(i64::MIN), 0, None), 0);
+        assert_eq!(price.upper_bound(&any_class(most, most), None), NanoUsd::MAX);
+        assert_eq!(price.affordable_output(NanoUsd(i64::MAX - 1), &any_class(most, 0), None), 0);
+        assert_eq!(price.affordable_output(NanoUsd(i64::MIN), &any_class(0, 0), None), 0);
     }
 }
 
@@ -260,15 +265,15 @@ fn absurd_counts_saturate() {
 fn what_is_left_buys_output_after_the_input() {
     let mini = price("openai", "gpt-4o-mini");
     let dollar = NanoUsd(1_000_000_000);
-    assert_eq!(mini.affordable_output(dollar, 0, None), 1_666_666);
-    assert_eq!(mini.affordable_output(dollar, 1_000_000, None), 1_416_666);
-    assert_eq!(mini.affordable_output(dollar, 10_000_000, None), 0);
-    assert_eq!(mini.affordable_output(NanoUsd::ZERO, 0, None), 0);
-    assert_eq!(mini.affordable_output(NanoUsd(-1), 0, None), 0);
-    assert_eq!(mini.affordable_output(NanoUsd::MAX, u64::MAX, None), u64::MAX);
+    assert_eq!(mini.affordable_output(dollar, &any_class(0, 0), None), 1_666_666);
+    assert_eq!(mini.affordable_output(dollar, &any_class(1_000_000, 0), None), 1_416_666);
+    assert_eq!(mini.affordable_output(dollar, &any_class(10_000_000, 0), None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd::ZERO, &any_class(0, 0), None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd(-1), &any_class(0, 0), None), 0);
+    assert_eq!(mini.affordable_output(NanoUsd::MAX, &any_class(u64::MAX, 0), None), u64::MAX);
     let embedding = price("openai", "text-embedding-3-small");
-    assert_eq!(embedding.affordable_output(dollar, 1_000, None), u64::MAX);
-    assert_eq!(embedding.affordable_output(NanoUsd(1), 1_000, None), 0);
+    assert_eq!(embedding.affordable_output(dollar, &any_class(1_000, 0), None), u64::MAX);
+    assert_eq!(embedding.affordable_output(NanoUsd(1), &any_class(1_000, 0), None), 0);
 }
 
 /// Splits an OpenAI usage object into disjoint classes, by OpenAI's meaning: details lie inside the totals.
@@ -366,7 +371,10 @@ fn all_oracle_cases_agree_to_the_nano_dollar() {
         let usage = usage_of(&case["usage"]);
         let tier = case["service_tier"].as_str();
         assert_eq!(price.cost(&usage, tier), expected, "{case}");
-        assert!(price.upper_bound(usage.input_total(), usage.output_total(), tier) >= expected, "{case}");
+        assert!(
+            price.upper_bound(&any_class(usage.input_total(), usage.output_total()), tier) >= expected,
+            "{case}"
+        );
     }
     assert_eq!((cases.len(), from_table, from_entry), (80, 63, 17));
 }
@@ -425,11 +433,13 @@ proptest! {
         more_input in any_count(), more_output in any_count(),
     ) {
         prop_assume!(usage.input_total() < u64::MAX && usage.output_total() < u64::MAX);
-        let bound = price.upper_bound(
-            usage.input_total().saturating_add(more_input),
-            usage.output_total().saturating_add(more_output),
-            asked,
-        );
+        let extent = Extent {
+            input: usage.input_total().saturating_add(more_input),
+            input_audio: usage.input_audio,
+            output: usage.output_total().saturating_add(more_output),
+            hour_cache: usage.cache_write_1h > 0,
+        };
+        let bound = price.upper_bound(&extent, asked);
         prop_assert!(bound >= price.cost(&usage, asked), "served as asked");
         prop_assert!(bound >= price.cost(&usage, None), "served at the standard tier instead");
     }
@@ -440,7 +450,7 @@ proptest! {
     ) {
         // So a hold is never larger than it must be, given what is known.
         let rates = price.standard.base;
-        let dearest = rates.dearest_input();
+        let dearest = rates.dearest_text(true).max(rates.input_audio);
         let mut usage = Usage::default();
         for (class, count) in [
             (rates.input, &mut usage.input),
@@ -459,7 +469,7 @@ proptest! {
         } else {
             usage.output = output;
         }
-        prop_assert_eq!(price.upper_bound(input, output, None), price.cost(&usage, None));
+        prop_assert_eq!(price.upper_bound(&any_class(input, output), None), price.cost(&usage, None));
     }
 
     #[test]
@@ -468,13 +478,13 @@ proptest! {
         remaining in prop_oneof![-10i64..10, 0..10_000_000_000i64, any::<i64>()],
     ) {
         let remaining = NanoUsd(remaining);
-        let cap = price.affordable_output(remaining, input, tier);
-        if price.upper_bound(input, 0, tier) > remaining {
+        let cap = price.affordable_output(remaining, &any_class(input, 0), tier);
+        if price.upper_bound(&any_class(input, 0), tier) > remaining {
             prop_assert_eq!(cap, 0);
         } else {
-            prop_assert!(price.upper_bound(input, cap, tier) <= remaining);
+            prop_assert!(price.upper_bound(&any_class(input, cap), tier) <= remaining);
             if cap < u64::MAX {
-                prop_assert!(price.upper_bound(input, cap + 1, tier) > remaining);
+                prop_assert!(price.upper_bound(&any_class(input, cap + 1), tier) > remaining);
             }
         }
     }
@@ -483,9 +493,9 @@ proptest! {
     fn more_tokens_of_any_class_never_lower_the_bound(
         price in any_price(), tier in any_tier(), input in any_count(), output in any_count(), more in any_count(),
     ) {
-        let bound = price.upper_bound(input, output, tier);
-        prop_assert!(price.upper_bound(input.saturating_add(more), output, tier) >= bound);
-        prop_assert!(price.upper_bound(input, output.saturating_add(more), tier) >= bound);
+        let bound = price.upper_bound(&any_class(input, output), tier);
+        prop_assert!(price.upper_bound(&any_class(input.saturating_add(more), output), tier) >= bound);
+        prop_assert!(price.upper_bound(&any_class(input, output.saturating_add(more)), tier) >= bound);
     }
 
     #[test]
