@@ -828,5 +828,3 @@ fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 mod lease_tests;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod users_tests;

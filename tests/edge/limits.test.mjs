@@ -92,10 +92,10 @@ describe("units and windows", () => {
   });
 
   it("input tokens and all tokens", async () => {
-    const { secret } = await keyWith({ unit: "input_tokens", amount: 400, window: "day" }, { unit: "tokens", amount: 1000, window: "week" });
+    const { secret } = await keyWith({ unit: "input_tokens", amount: 700, window: "day" }, { unit: "tokens", amount: 2000, window: "week" });
     const long = await refused(secret, { messages: [{ role: "user", content: "x".repeat(4000) }] });
     assert.deepEqual([long.limit.kind, long.limit.window], ["tokens", "week"], "tokens are looked at first");
-    const input = await refused(secret, { messages: [{ role: "user", content: "x".repeat(800) }], max_tokens: 1 });
+    const input = await refused(secret, { messages: [{ role: "user", content: "x".repeat(1000) }], max_tokens: 1 });
     assert.deepEqual([input.limit.kind, input.limit.window], ["input_tokens", "day"]);
     await passes(secret);
     const figures = await waitFor("the settlement", async () => { const l = await limits(secret); return l.every((one) => one.held === 0) && l; });

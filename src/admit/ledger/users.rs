@@ -113,3 +113,6 @@ pub(super) fn user_id(owner: &str, user: &str) -> String {
     }
     id
 }
+
+#[cfg(test)]
+mod tests;

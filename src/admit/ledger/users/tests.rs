@@ -1,8 +1,11 @@
 //! End users: each has limits of their own, and is forgotten when nothing is counted of them.
 
 use super::{
-    tests::{Object, T0, figures, node, row, total},
-    *,
+    super::{
+        tests::{Object, T0, figures, node, row, total},
+        *,
+    },
+    USERS_MAX,
 };
 use crate::admit::wire::{Limit, Window};
 use proptest::prelude::*;
@@ -138,10 +141,10 @@ fn an_end_user_with_a_budget_for_ever_stays() {
 fn there_are_only_so_many_end_users() {
     let mut object = per_user(day(100));
     hold(&mut object, T0, "t1", "ann", 1);
-    object.ledger.users.extend((1..users::USERS_MAX).map(|number| format!("user:{number}")));
+    object.ledger.users.extend((1..USERS_MAX).map(|number| format!("user:{number}")));
     assert_eq!(
         hold(&mut object, T0, "t2", "bob", 1),
-        Reply::Refused(Refusal::TooManyUsers { limit: users::USERS_MAX })
+        Reply::Refused(Refusal::TooManyUsers { limit: USERS_MAX })
     );
     assert_eq!(rows_of_users(&object), 2, "nothing was written for him");
     assert!(matches!(hold(&mut object, T0, "t3", "ann", 1), Reply::Held(_)), "who is counted goes on");
