@@ -2,10 +2,10 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev test lint bench deploy clean
+.PHONY: help setup build dev test lint bench burst kill versions deploy clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what building and testing needs (Rust's wasm target, wasm-bindgen, npm packages); quick when done before
 	@bash scripts/setup.sh
@@ -28,6 +28,15 @@ lint: setup ## check formatting, lints, syntax, pinned versions, licences and ad
 
 bench: build ## measure the gateway against its anchors
 	@PATH="$$PWD/node_modules/.bin:$$PATH" bash bench/run.sh
+
+burst: build ## prove that a budget holds: 500 requests at once, four isolates, and the provider's own bill (docs/proof.md; ARGS="--seed 7")
+	@PATH="$$PWD/node_modules/.bin:$$PATH" node scripts/burst.mjs $(ARGS)
+
+kill: build ## prove that nothing is lost: 50 times kill -9 under load (docs/proof.md; ARGS="--kills 5")
+	@PATH="$$PWD/node_modules/.bin:$$PATH" node scripts/kill.mjs $(ARGS)
+
+versions: build ## prove that old and new versions work side by side: Worker and object of two commits (docs/proof.md)
+	@bash scripts/versions.sh $(ARGS)
 
 deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
 	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh

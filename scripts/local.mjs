@@ -10,15 +10,23 @@ const ROOT = path.resolve(import.meta.dirname, "..");
  * Starts the gateway and applies the migrations.
  * @param {object} options
  *   dir: where state is kept · ports: one per isolate, 0 takes a free one · vars: text bindings ·
- *   modules: further ES modules by name · main: which of them is the entry (the built one if absent)
+ *   modules: further ES modules by name · main: which of them is the entry (the built one if absent) ·
+ *   build: directory of the built Worker, or one for each isolate; the first isolate's has the objects
  * @returns {Promise<{mf: Miniflare, urls: string[], db: object, stop: () => Promise<void>}>}
  */
 export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
-  const contents = {
-    "index.js": { type: "esm", contents: fs.readFileSync(path.join(build, "index.js"), "utf8") },
-    "index_bg.wasm": { type: "wasm", contents: fs.readFileSync(path.join(build, "index_bg.wasm")) },
+  const bundles = new Map();
+  const bundle = (from) => {
+    if (!bundles.has(from)) {
+      const contents = {
+        "index.js": { type: "esm", contents: fs.readFileSync(path.join(from, "index.js"), "utf8") },
+        "index_bg.wasm": { type: "wasm", contents: fs.readFileSync(path.join(from, "index_bg.wasm")) },
+      };
+      for (const [name, source] of Object.entries(modules)) contents[name] = { type: "esm", contents: source };
+      bundles.set(from, contents);
+    }
+    return bundles.get(from);
   };
-  for (const [name, source] of Object.entries(modules)) contents[name] = { type: "esm", contents: source };
   const env = {
     DB: { type: "d1", id: "ledger" },
     KV: { type: "kv", id: "config" },
@@ -39,7 +47,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
         compatibilityDate: "2026-11-01",
         env,
         ...(i ? {} : { exports: { CustomerLedger: { type: "durable-object", storage: "sqlite" } } }),
-        manifest: { mainModule: main, modules: contents },
+        manifest: { mainModule: main, modules: bundle(Array.isArray(build) ? build[i] : build) },
       },
       dev: { unsafeDirectSockets: [{ host: "127.0.0.1", port }], unsafeRegisterWorker: false },
     })),

@@ -35,19 +35,42 @@ class D1Database {
   withSession() { return this; }
 }
 
+// Which isolate this is, and what it did: a proof of several isolates needs several, and one object.
+const isolate = { id: null, served: 0, objects: 0 };
+
 const wrapped = new WeakMap();
 function wrap(env) {
   if (!wrapped.has(env)) wrapped.set(env, { ...env, DB: new D1Database(env.DB) });
   return wrapped.get(env);
 }
 
+// What Workers and objects said to one another, once somebody wants to know.
+let wire = null;
+
 export class CustomerLedger extends Built {
   constructor(ctx, env) {
     super(ctx, wrap(env));
     this.rigCtx = ctx;
+    isolate.objects += 1;
+  }
+  async apply(command) {
+    const reply = await super.apply(command);
+    wire?.push({ at_ms: Date.now(), command, reply });
+    return reply;
+  }
+  async applyAll(commands) {
+    const replies = await super.applyAll(commands);
+    commands.forEach((command, i) => wire?.push({ at_ms: Date.now(), command, reply: replies[i] }));
+    return replies;
   }
   fetch(request) {
-    if (new URL(request.url).pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
+    const { pathname } = new URL(request.url);
+    if (pathname === "/__rig/abort") this.rigCtx.abort("aborted by the test rig");
+    if (pathname === "/__rig/stored") {
+      const all = (table) => [...this.rigCtx.storage.sql.exec(`SELECT * FROM ${table}`)];
+      const tables = all("sqlite_master").filter((t) => t.type === "table" && !/^(_|sqlite_)/.test(t.name));
+      return Response.json(Object.fromEntries(tables.map((t) => [t.name, all(t.name)])));
+    }
     return super.fetch(request);
   }
 }
@@ -56,13 +79,26 @@ export default {
   ...gateway,
   async fetch(request, env, ctx) {
     const at = request.url.indexOf("/__rig/");
-    if (at < 0) return gateway.fetch(request, wrap(env), ctx);
+    if (at < 0) {
+      isolate.served += 1;
+      return gateway.fetch(request, wrap(env), ctx);
+    }
     const [verb, value] = request.url.slice(at + 7).split("/");
     if (verb === "d1") mode = decodeURIComponent(value);
     if (verb === "d1-failures") return Response.json(failures);
     if (verb === "crossings") return Response.json(counts());
     if (verb === "reset-crossings") resetCounts();
     if (verb === "trap") trapNext(value);
+    if (verb === "wire") {
+      const said = wire ?? [];
+      wire = [];
+      return Response.json(said);
+    }
+    if (verb === "stored") return env.LEDGER.get(env.LEDGER.idFromString(value)).fetch("https://object/__rig/stored");
+    if (verb === "isolate") {
+      isolate.id ??= crypto.randomUUID();
+      return Response.json(isolate);
+    }
     if (verb === "abort") {
       const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
       await stub.fetch("https://object/__rig/abort").catch(() => {});

@@ -21,6 +21,11 @@ const verbs = {
     await local.mf.unsafeEvictDurableObject("edgehold", "CustomerLedger", { id });
   },
   kv: async () => (await (await local.mf.getKVNamespace("KV", "edgehold")).list()).keys.map((k) => k.name),
+  async kvAll() {
+    const kv = await local.mf.getKVNamespace("KV", "edgehold");
+    const { keys } = await kv.list();
+    return Object.fromEntries(await Promise.all(keys.map(async ({ name }) => [name, await kv.get(name)])));
+  },
   stop: () => local.stop(),
 };
 

@@ -29,7 +29,10 @@ export class AdminError extends Error {
   }
 }
 
-/** Starts a gateway. Options: isolates (1), vars, crossings (count them), graceMs (hold grace). */
+/**
+ * Starts a gateway. Options: isolates (1), vars, crossings (count them), graceMs (hold grace), build (another build's
+ * directory, or one for each isolate), migrations.
+ */
 export async function startGateway(options = {}) {
   const gateway = new Gateway(options);
   await gateway.start();
@@ -37,14 +40,14 @@ export async function startGateway(options = {}) {
 }
 
 class Gateway {
-  constructor({ isolates = 1, vars = {}, crossings = false, graceMs }) {
+  constructor({ isolates = 1, vars = {}, crossings = false, graceMs, build = BUILD, migrations = process.env.EDGEHOLD_MIGRATIONS }) {
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), "edgehold-test-"));
     this.adminToken = `admin-${randomBytes(12).toString("hex")}`;
     this.logFile = path.join(this.dir, "log");
     this.options = {
       dir: this.dir,
-      build: BUILD,
-      ...(process.env.EDGEHOLD_MIGRATIONS ? { migrations: process.env.EDGEHOLD_MIGRATIONS } : {}),
+      build,
+      ...(migrations ? { migrations } : {}),
       ports: Array(isolates).fill(0),
       crossings,
       vars: { ADMIN_TOKEN: this.adminToken, UP_KEY: "sk-up-secret", UP2_KEY: "sk-up2-secret", ...(graceMs ? { EDGEHOLD_HOLD_GRACE_MS: graceMs } : {}), ...vars },
@@ -124,6 +127,22 @@ class Gateway {
 
   /** Breaks the objects off, as a crash of theirs does: requests under way in them fail. */
   async abortObjects() { for (const id of await this.#host("objects")) await fetch(`${this.url}/__rig/abort/${id}`); }
+
+  /** Of each isolate: {id, served: client requests, objects: Durable Objects constructed in it}. */
+  isolates() { return Promise.all(this.urls.map(async (url) => (await fetch(`${url}/__rig/isolate`)).json())); }
+
+  /** What was said between Workers and objects since the last call: [{at_ms, command, reply}], JSON texts. */
+  async wire() { return (await fetch(`${this.url}/__rig/wire`)).json(); }
+
+  /** The tables of the only object, row by row. */
+  async stored() {
+    const ids = await this.#host("objects");
+    if (ids.length !== 1) throw new Error(`there are ${ids.length} objects`);
+    return (await fetch(`${this.url}/__rig/stored/${ids[0]}`)).json();
+  }
+
+  /** Every KV entry: {key: text}. */
+  kvAll() { return this.#host("kvAll"); }
 
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
