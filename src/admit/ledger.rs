@@ -241,6 +241,8 @@ pub struct Ledger {
     noted: HashMap<(String, String), (i64, i64, u8)>,
     /// Ids of end users' nodes, the one looked at longest ago first.
     users: VecDeque<String>,
+    /// What they weigh in memory.
+    user_weight: usize,
     /// Events that D1 did not take are offered again then.
     events_at: Option<Timestamp>,
     zones: Zones,
@@ -271,6 +273,7 @@ impl Default for Ledger {
             now: Timestamp(0),
             noted: HashMap::new(),
             users: VecDeque::new(),
+            user_weight: 0,
             events_at: None,
             zones: utc_only,
             unsaved: Vec::new(),
@@ -305,7 +308,10 @@ impl Ledger {
     pub fn load(stored: &Stored, now: Timestamp, zones: Zones) -> Result<Self, String> {
         let mut ledger = Self { zones, ..Self::default() };
         for text in &stored.nodes {
-            ledger.put_node(read(text)?);
+            let spec: NodeSpec = read(text)?;
+            let id = spec.id.clone();
+            ledger.put_node(spec);
+            ledger.remember_user(&id);
         }
         for (id, text) in &stored.bases {
             let base: StoredCounters = read(text)?;
@@ -469,9 +475,6 @@ impl Ledger {
     fn put_node(&mut self, spec: NodeSpec) -> bool {
         if spec.level == Level::Customer {
             self.customer = Some(spec.id.clone());
-        }
-        if spec.level == Level::User && !self.nodes.contains_key(&spec.id) {
-            self.users.push_back(spec.id.clone());
         }
         let number = self.number;
         let grown = match self.nodes.get_mut(&spec.id) {

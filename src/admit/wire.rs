@@ -255,9 +255,9 @@ pub enum Refusal {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         recalled: bool,
     },
-    /// So many end users are being counted that no other can be.
+    /// So many end users are being counted that there is no room for another.
     TooManyUsers {
-        /// How many can be.
+        /// How many.
         limit: u64,
     },
     /// The model has no price and this level has a budget.

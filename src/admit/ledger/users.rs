@@ -10,9 +10,9 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 
-/// So many end users can be counted at once for a customer, once for each level that limits them: about a kilobyte each,
-/// in an isolate that has 128 MB.
-pub(super) const USERS_MAX: u64 = 50_000;
+/// How many end users can be counted at once for a customer: each weighs 1, and 1 for each of its counters. That is about
+/// half a kilobyte, in an isolate that has 128 MB: room for 60,000 with one limit, 24,000 with four.
+const WEIGHT_MAX: usize = 120_000;
 /// How many of them one alarm looks at.
 const LOOKED_AT: usize = 2_000;
 
@@ -50,14 +50,24 @@ impl Ledger {
             self.unsaved.push(Write::Node { id: id.to_owned(), body });
             self.unsaved.extend(base(id, &node));
         }
-        if self.nodes.insert(id.to_owned(), node).is_none() {
+        self.user_weight += weight(&node);
+        match self.nodes.insert(id.to_owned(), node) {
+            Some(old) => self.user_weight = self.user_weight.saturating_sub(weight(&old)),
+            None => self.users.push_back(id.to_owned()),
+        }
+    }
+
+    /// An end user's node that was stored.
+    pub(super) fn remember_user(&mut self, id: &str) {
+        if let Some(node) = self.nodes.get(id).filter(|node| node.spec.level == Level::User) {
+            self.user_weight += weight(node);
             self.users.push_back(id.to_owned());
         }
     }
 
     /// The refusal of a request that needs a node for its end user when there are too many of them.
     pub(super) fn crowded(&mut self, now: Timestamp, hold: &Hold) -> Option<Reply> {
-        if (self.users.len() as u64) < USERS_MAX {
+        if self.user_weight < WEIGHT_MAX {
             return None;
         }
         let owners = self.owners(&hold.key)?;
@@ -65,7 +75,7 @@ impl Ledger {
         if wanted.iter().all(|(id, _)| self.nodes.contains_key(id)) {
             return None;
         }
-        let refusal = Refusal::TooManyUsers { limit: USERS_MAX };
+        let refusal = Refusal::TooManyUsers { limit: self.users.len() as u64 };
         if !hold.explain {
             return Some(Reply::Refused(refusal));
         }
@@ -95,11 +105,16 @@ impl Ledger {
             for scope in node.scopes() {
                 self.noted.remove(&(id.clone(), scope));
             }
+            self.user_weight = self.user_weight.saturating_sub(weight(node));
             self.nodes.remove(&id);
             ids.push(id);
         }
         (!ids.is_empty()).then_some(Write::DropUsers { ids })
     }
+}
+
+fn weight(node: &Node) -> usize {
+    1 + node.scopes().count()
 }
 
 const PREFIX: &str = "user:";

@@ -5,7 +5,7 @@ use super::{
         tests::{Object, T0, figures, node, row, total},
         *,
     },
-    USERS_MAX,
+    WEIGHT_MAX,
 };
 use crate::admit::wire::{Limit, Window};
 use proptest::prelude::*;
@@ -141,15 +141,17 @@ fn an_end_user_with_a_budget_for_ever_stays() {
 fn there_are_only_so_many_end_users() {
     let mut object = per_user(day(100));
     hold(&mut object, T0, "t1", "ann", 1);
-    object.ledger.users.extend((1..USERS_MAX).map(|number| format!("user:{number}")));
-    assert_eq!(
-        hold(&mut object, T0, "t2", "bob", 1),
-        Reply::Refused(Refusal::TooManyUsers { limit: USERS_MAX })
-    );
+    assert_eq!(object.ledger.user_weight, 2, "she, and the day");
+    object.ledger.user_weight = WEIGHT_MAX;
+    assert_eq!(hold(&mut object, T0, "t2", "bob", 1), Reply::Refused(Refusal::TooManyUsers { limit: 1 }));
     assert_eq!(rows_of_users(&object), 2, "nothing was written for him");
     assert!(matches!(hold(&mut object, T0, "t3", "ann", 1), Reply::Held(_)), "who is counted goes on");
     assert!(matches!(object.hold(T0, "t4", "key_a", 1, 1), Reply::Held(_)), "so do requests without one");
     assert!(matches!(object.hold(T0, "t5", "key_b", 1, 1), Reply::Held(_)), "and keys without such limits");
+    object.crash(T0);
+    assert_eq!(object.ledger.user_weight, 2);
+    object.alarm(T0.plus_ms(2 * crate::model::time::DAY_MS), true, false);
+    assert_eq!((object.ledger.user_weight, object.ledger.users.len()), (0, 0));
 }
 
 #[test]
