@@ -34,7 +34,7 @@ const gateway = (name, port, vars = {}, extraModules = []) => async () => {
     name, port, dir,
     modules: [...extraModules, ["index.js", GATEWAY_FILES.js], ["./index_bg.wasm", GATEWAY_FILES.wasm]],
     vars: { ADMIN_TOKEN, BENCH_KEY: "sk-upstream", ...vars },
-    object: ["LEDGER", "CustomerLedger"],
+    objects: [["LEDGER", "CustomerLedger"], ["ANSWERS", "AnswerRecord"]],
   });
   const child = start(name, argv);
   try {
@@ -83,7 +83,7 @@ export const TARGETS = {
   "js-parse": anchor("parse", 9202),
   // The gateway's use of the platform in plain JS: what of its time is the platform's.
   "js-state": async () => target(9210, serve({
-    name: "js-state", port: 9210, dir: path.join("state", "js-state"), object: ["LEDGER", "Counter"],
+    name: "js-state", port: 9210, dir: path.join("state", "js-state"), objects: [["LEDGER", "Counter"]],
     modules: [["anchor.js", "workers/anchor.js"]], vars: { MODE: "state", UPSTREAM: `${UPSTREAM}/chat/completions` },
   }), { jsonOnly: true }),
   edgehold: gateway("edgehold", 9203),

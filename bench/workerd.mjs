@@ -39,23 +39,21 @@ function state(dir) {
  * Writes a configuration and returns the command that serves it.
  * @param {object} worker
  *   name, port · modules: [name, file], the first is the entry · vars: text bindings · dir: where KV, D1 and objects are kept
- *   (none of them without it) · object: [binding, class] of a SQLite Durable Object · date and flags: of compatibility
+ *   (none of them without it) · objects: [binding, class] of each SQLite Durable Object · date and flags: of compatibility
  */
-export function serve({ name, port, modules, vars = {}, dir, object, date = "2026-11-01", flags = [] }) {
+export function serve({ name, port, modules, vars = {}, dir, objects = [], date = "2026-11-01", flags = [] }) {
   const file = path.join(OUT, `${name}.capnp`);
   const embed = (source) => text(path.relative(OUT, path.resolve(BENCH, source)));
   const stored = dir ? state(path.resolve(OUT, dir)) : { services: [], bindings: [] };
   const bindings = [...Object.entries(vars).map(([key, value]) => `(name = "${key}", text = ${text(value)})`), ...stored.bindings];
-  let objects = "";
-  if (object) {
-    bindings.push(`(name = "${object[0]}", durableObjectNamespace = "${object[1]}")`);
-    objects = `durableObjectNamespaces = [(className = "${object[1]}", uniqueKey = "${object[1]}", enableSql = true)],
+  for (const [binding, name] of objects) bindings.push(`(name = "${binding}", durableObjectNamespace = "${name}")`);
+  const classes = objects.map(([, name]) => `(className = "${name}", uniqueKey = "${name}", enableSql = true)`);
+  const namespaces = classes.length === 0 ? "" : `durableObjectNamespaces = [${classes.join(", ")}],
       durableObjectStorage = (localDisk = "objects-disk"),`;
-  }
   const services = [
     `(name = "main", worker = (
       modules = [${modules.map(([as, source]) => `(name = "${as}", ${source.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${embed(source)})`).join(", ")}],
-      compatibilityDate = "${date}", compatibilityFlags = [${flags.map(text).join(", ")}], ${objects}
+      compatibilityDate = "${date}", compatibilityFlags = [${flags.map(text).join(", ")}], ${namespaces}
       bindings = [${bindings.join(",\n        ")}]))`,
     `(name = "internet", network = (allow = ["private", "public"]))`,
     ...stored.services,

@@ -31,6 +31,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
     DB: { type: "d1", id: "ledger" },
     KV: { type: "kv", id: "config" },
     LEDGER: { type: "durable-object", worker: "edgehold", exportName: "CustomerLedger" },
+    ANSWERS: { type: "durable-object", worker: "edgehold", exportName: "AnswerRecord" },
   };
   for (const [name, value] of Object.entries(vars)) env[name] = { type: "text", value: String(value) };
   const mf = new Miniflare({
@@ -46,7 +47,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
         name: i ? `edgehold-${i + 1}` : "edgehold",
         compatibilityDate: "2026-11-01",
         env,
-        ...(i ? {} : { exports: { CustomerLedger: { type: "durable-object", storage: "sqlite" } } }),
+        ...(i ? {} : { exports: { CustomerLedger: { type: "durable-object", storage: "sqlite" }, AnswerRecord: { type: "durable-object", storage: "sqlite" } } }),
         manifest: { mainModule: main, modules: bundle(Array.isArray(build) ? build[i] : build) },
       },
       dev: { unsafeDirectSockets: [{ host: "127.0.0.1", port }], unsafeRegisterWorker: false },

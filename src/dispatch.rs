@@ -256,8 +256,10 @@ fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) ->
         timeout_ms: if chat.stream { timeouts.headers_ms.min(left_ms) } else { left_ms },
         stream: chat.stream,
         // What the client asked for is what comes, so nothing has to be taken out. (A played stream is not the network's: the
-        // runtime cannot split it.)
-        untouched: (chat.include_usage || !stop.kind.stream_usage) && stop.kind.name != mock::MOCK.name,
+        // runtime cannot split it. One that others may join must be seen as it passes.)
+        untouched: (chat.include_usage || !stop.kind.stream_usage)
+            && stop.kind.name != mock::MOCK.name
+            && order.request.idempotency_key.is_none(),
     }
 }
 

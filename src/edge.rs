@@ -10,6 +10,7 @@
 mod memory;
 mod object;
 mod port;
+mod record;
 mod tasks;
 mod world;
 
@@ -46,7 +47,8 @@ pub fn configure(variables: &str) {
     memory::set_variables(variables);
 }
 
-/// Begins a client request. `head` is lines: method, URL, four credentials, metadata.
+/// Begins a client request. `head` is lines: method, URL, four credentials, metadata, and a colon and the idempotency
+/// key if there is one.
 #[wasm_bindgen]
 pub fn start(id: u32, now: f64, head: &str, too_large: bool, body: Vec<u8>) {
     tasks::set_now(now);
@@ -61,6 +63,7 @@ pub fn start(id: u32, now: f64, head: &str, too_large: bool, body: Vec<u8>) {
         query: query.to_owned(),
         credentials: credentials.map(str::to_owned).collect(),
         metadata: line().to_owned(),
+        idempotency_key: line().strip_prefix(':').map(str::to_owned),
         body,
         too_large,
     };

@@ -14,6 +14,7 @@ pub mod refusal;
 pub mod admit;
 pub mod authenticate;
 pub mod dispatch;
+pub mod idempotency;
 pub mod route;
 pub mod settle;
 pub mod stream;

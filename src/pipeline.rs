@@ -10,6 +10,7 @@ use crate::{
     authenticate::authenticate,
     dialect::openai_chat::{request::ChatRequest, stream::Meter},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
+    idempotency,
     model::{id::RequestId, money::NanoUsd},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
@@ -27,6 +28,7 @@ pub const BODY_BYTES_MAX: usize = 20 << 20;
 ///
 ///  1. **authenticate**: who is asking                     → `KeyRecord`
 ///  2. **decode**: what they ask                           → `ChatRequest`
+///     (with an `Idempotency-Key`, one that was made before ends here: `idempotency`)
 ///  3. **route**: whom to ask, in what order               → `Plan`
 ///  4. **guard**: may this be asked (refused in `route` until guardrails exist)
 ///  5. **cache**: has this been answered (comes later; the route's rule is kept)
@@ -52,6 +54,10 @@ pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
         headers.push(("retry-after", seconds.to_string()));
     }
     headers.extend(refusal.headers.iter().cloned());
+    if refusal.status == 409 {
+        // OpenAI's SDKs take a 409 for a lock and try again.
+        headers.push(("x-should-retry", "false".to_owned()));
+    }
     world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
 }
 
@@ -77,6 +83,9 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
     let (key, policy) = join(authenticate(world, request, false), world.policy()).await;
     let mut key = key?;
     let chat = ChatRequest::decode(&request.body)?;
+    if idempotency::replayed(world, request, &key, id).await? {
+        return Ok(());
+    }
     let policy = policy.map_err(|fault| Refusal::unavailable(fault.0))?;
 
     if world.variable("EDGEHOLD_ADMISSION").is_some_and(|value| value == "off") {
@@ -206,7 +215,8 @@ async fn stream<W: World>(
         }
     };
     let (outcome, error) = judge_end(&end, &meter);
-    if end != RelayEnd::ClientGone {
+    // Of a client that left after the terminal event, only the record of an idempotency key still hears this.
+    if end != RelayEnd::ClientGone || outcome == Outcome::Ok {
         // Of a stream that broke, half an event would keep the client from reading the error behind it.
         let tail = match outcome {
             Outcome::Ok => String::from_utf8(rest).unwrap_or_default(),

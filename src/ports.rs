@@ -10,6 +10,7 @@ use crate::{
     },
     config::policy::Policy,
     dialect::openai_chat::stream::Filter,
+    idempotency::record::{Claim, Claimed},
     model::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
@@ -35,6 +36,8 @@ pub struct ClientRequest {
     pub credentials: Vec<String>,
     /// `x-edgehold-metadata`.
     pub metadata: String,
+    /// `idempotency-key`.
+    pub idempotency_key: Option<String>,
     /// The body.
     pub body: Vec<u8>,
     /// The body was longer than accepted and was not read.
@@ -209,6 +212,12 @@ pub trait World {
     async fn ledger(&self, customer: &CustomerId, command: &Command) -> Result<Reply, Fault>;
     /// Tells the customer's object, after the answer, with retries.
     fn settle(&self, customer: &CustomerId, command: &Command);
+    /// Asks the record of an idempotency key whose the call is. If it is this request's (`New`), the answer given to it is
+    /// told to the record, as [`crate::idempotency::is_kept`] says; one that is never given is given up.
+    async fn claim(&self, place: &str, claim: &Claim) -> Result<Claimed, Fault>;
+    /// Answers the client with the answer that the last claim found (`stored`, or still under way), and waits for its end.
+    /// `abandoned` ends a stream whose owner did not end it.
+    async fn replay(&self, stored: bool, abandoned: String);
     /// Calls a provider. Ends an earlier call that is still under way.
     async fn send(&self, call: Outgoing) -> Sent;
     /// Reads on in the stream under way.

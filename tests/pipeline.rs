@@ -1022,6 +1022,120 @@ fn neither_key_nor_prompt_is_recorded() {
     assert!(!ours.contains("höchst") && !ours.contains("geheime"), "{ours}");
 }
 
+// ── idempotency keys ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/// Asks with an idempotency key.
+fn ask_keyed(fake: &Fake, key: &str, body: &str) -> Answered {
+    let mut request = fake.request(body);
+    request.idempotency_key = Some(key.to_owned());
+    fake.serve(&request)
+}
+
+const REPLAY: &str = "x-edgehold-idempotent-replay";
+
+#[test]
+fn the_same_request_again_is_answered_from_its_record_and_costs_nothing() {
+    for more in ["", STREAM, STREAM_USAGE] {
+        let fake = Fake::new(POLICY);
+        fake.budget(1_000_000_000);
+        let sent = body("small", "x", more);
+        fake.play([if more.is_empty() {
+            answer("hello", 10, 20)
+        } else {
+            stream(good_stream("hello", 10, 20), Ending::Close)
+        }]);
+        let first = ask_keyed(&fake, "k", &sent);
+        let (spent, second) = (fake.money(), ask_keyed(&fake, "k", &sent));
+        assert_eq!((first.status, first.header(REPLAY)), (200, None));
+        assert_eq!((second.status, second.header(REPLAY)), (200, Some("stored")));
+        assert_eq!(second.body, first.body);
+        assert!(first.headers.iter().all(|header| second.headers.contains(header)), "{:?}", second.headers);
+        assert_eq!((fake.calls.borrow().len(), fake.holds.borrow().len(), fake.rows().len()), (1, 1, 1));
+        assert_eq!(fake.money(), spent);
+    }
+}
+
+#[test]
+fn a_reused_key_is_a_conflict_and_holds_nothing() {
+    let fake = Fake::new(POLICY);
+    fake.play([answer("hello", 10, 20)]);
+    ask_keyed(&fake, "k", &body("small", "x", ""));
+    let other = ask_keyed(&fake, "k", &body("small", "y", ""));
+    assert_eq!((other.status, other.code()), (409, "idempotency_key_reused".to_owned()));
+    assert_eq!(other.header("x-should-retry"), Some("false"), "SDKs retry a 409 unless told not to");
+    assert_eq!((fake.calls.borrow().len(), fake.holds.borrow().len()), (1, 1));
+}
+
+#[test]
+fn what_trying_again_may_change_is_made_anew() {
+    // Failures of the provider, and a client that left before the end.
+    let failures: [(Played, &str, u16); 4] = [
+        (status(500), "", 502),
+        (status_after(429, "1"), "", 429),
+        (stream(vec![delta("so far")], Ending::ClientLeaves), STREAM, 200),
+        (stream(vec![delta("so far")], Ending::ClientLeaves), STREAM_USAGE, 200),
+    ];
+    for (failure, more, failed) in failures {
+        let fake = Fake::new(POLICY);
+        let sent = body("small", "x", more);
+        let good = if more.is_empty() {
+            answer("hello", 10, 20)
+        } else {
+            stream(good_stream("hello", 10, 20), Ending::Close)
+        };
+        fake.play([failure, good]);
+        assert_eq!(ask_keyed(&fake, "k", &sent).status, failed);
+        let again = ask_keyed(&fake, "k", &sent);
+        assert_eq!((again.status, again.header(REPLAY)), (200, None));
+        assert_eq!(fake.calls.borrow().len(), 2);
+        assert_eq!(ask_keyed(&fake, "k", &sent).header(REPLAY), Some("stored"));
+    }
+    // A refusal of ours.
+    let fake = Fake::new(POLICY);
+    fake.budget(1);
+    assert_eq!(ask_keyed(&fake, "k", &body("small", "x", "")).status, 402);
+    fake.budget(1_000_000_000);
+    fake.play([answer("hello", 10, 20)]);
+    assert_eq!(ask_keyed(&fake, "k", &body("small", "x", "")).status, 200);
+}
+
+#[test]
+fn what_was_billed_or_refused_for_good_is_kept_as_it_was() {
+    let kept: [(Played, &str, u16); 4] = [
+        (status(422), "", 422),
+        (stream(vec![delta("so far")], Ending::Break), STREAM, 200),
+        (stream(vec![delta("so far")], Ending::Stall), STREAM_USAGE, 200),
+        // The client left with everything.
+        (stream(good_stream("all", 10, 20), Ending::ClientLeaves), STREAM, 200),
+    ];
+    for (played, more, status) in kept {
+        let fake = Fake::new(POLICY);
+        fake.play([played]);
+        let sent = body("small", "x", more);
+        let first = ask_keyed(&fake, "k", &sent);
+        let second = ask_keyed(&fake, "k", &sent);
+        assert_eq!((first.status, second.status, second.header(REPLAY)), (status, status, Some("stored")));
+        assert_eq!(second.body, first.body);
+        assert_eq!(fake.calls.borrow().len(), 1);
+    }
+}
+
+#[test]
+fn who_may_not_call_gets_no_replay_and_a_record_that_is_away_is_a_503() {
+    let fake = Fake::new(POLICY);
+    fake.play([answer("hello", 10, 20)]);
+    let sent = body("small", "x", "");
+    ask_keyed(&fake, "k", &sent);
+    fake.edit_key(|record| record.blocked = true);
+    assert_eq!(ask_keyed(&fake, "k", &sent).status, 401);
+    fake.edit_key(|record| record.blocked = false);
+    fake.claim_fault.set(true);
+    let away = ask_keyed(&fake, "other", &sent);
+    assert_eq!((away.status, away.code()), (503, "service_unavailable".to_owned()));
+    assert_eq!(ask_keyed(&fake, "", &sent).code(), "invalid_idempotency_key");
+    assert_eq!((fake.calls.borrow().len(), fake.holds.borrow().len()), (1, 1));
+}
+
 // ── whatever happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /// One scripted call; `mark` tells whose content it is.

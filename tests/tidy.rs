@@ -341,7 +341,7 @@ fn codes() -> BTreeMap<String, (Option<u16>, String)> {
         for rest in
             between(&text, "\"stream_", |c| c == '"').filter(|rest| !rest.contains(char::is_whitespace))
         {
-            if path == "src/pipeline.rs" {
+            if path == "src/pipeline.rs" || path == "src/idempotency.rs" {
                 found(None, &format!("stream_{rest}"));
             }
         }

@@ -2,6 +2,8 @@
 import { counted, counts } from "./tally.js";
 import gateway, { CustomerLedger as Ledger } from "./index.js";
 
+export { AnswerRecord } from "./index.js";
+
 const cursors = [];
 counted(Ledger.prototype, Object.getOwnPropertyNames(Ledger.prototype).filter((name) => !["constructor", "alarm"].includes(name)), "objectCalls");
 counted(Ledger.prototype, ["alarm"], "alarms");

@@ -3,6 +3,8 @@
 // One call out starts an operation, one call in ends it (`resume`), so an await costs two crossings instead of the
 // ten of a promise that wasm-bindgen wraps. Nothing here decides anything; it converts and forwards.
 
+import * as replays from "./replay.js";
+
 let core = null;
 let epoch = 0;
 let broken = false;
@@ -11,7 +13,7 @@ let bodyBytesMax = 0;
 let lastId = 0;
 
 /** Client requests under way, by number. @type {Map<number, any>} */
-const requests = new Map();
+export const requests = new Map();
 /** Durable Object ids by name: hashing the name costs more than remembering it. */
 const objectIds = new Map();
 const EMPTY = new Uint8Array(0);
@@ -24,7 +26,7 @@ const READ_BYTES = 65536;
 const TICK_MS = 1000;
 /** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
 const KEEP_BYTES = 8 << 20;
-const TIMED_OUT = Symbol("timed out");
+export const TIMED_OUT = Symbol("timed out");
 
 export function attach(exports) {
   core = exports;
@@ -47,6 +49,7 @@ function crash(error) {
   });
   for (const request of requests.values()) {
     if (!request.relaying) request.discard?.();
+    request.recording?.finish("drop");
     request.resolve(new Response(body, { status: 500, headers: { "content-type": "application/json" } }));
     request.finish?.();
   }
@@ -70,6 +73,12 @@ function enter(run) {
   }
 }
 
+/** How an operation that lives elsewhere is ended. */
+export function resumeOf(id, op) {
+  const { born } = requests.get(id);
+  return (code, text) => resume(id, born, op, code, text, EMPTY);
+}
+
 function resume(id, born, op, code, text, bytes) {
   // Late news for a request that ended, or for an instance that is gone.
   if (born !== epoch || broken || !requests.has(id)) return;
@@ -89,14 +98,16 @@ export function serve(request, env, ctx) {
   // Each look at a header is a call into the runtime: the other places of a key are looked at only if the first has none.
   const bearer = headers.get("authorization") ?? "";
   const others = bearer.includes("eh_") ? "\n\n\n" : `\n${KEY_HEADERS.map((name) => headers.get(name) ?? "").join("\n")}`;
-  const head = `${request.method}\n${request.url}\n${bearer}${others}\n${headers.get("x-edgehold-metadata") ?? ""}`;
+  const { method } = request;
+  const idempotent = method === "POST" ? headers.get("idempotency-key") : null;
+  const head = `${method}\n${request.url}\n${bearer}${others}\n${headers.get("x-edgehold-metadata") ?? ""}${idempotent === null ? "" : `\n:${idempotent}`}`;
   // `request.body` makes a stream object; a body whose length is told is read without one.
   const length = headers.get("content-length");
   let reading = null;
   // Nobody is read at length who does not even seem to have a key.
   const limit = bearer.includes("eh_") || others.includes("eh_") ? bodyBytesMax : KEYLESS_BODY_BYTES_MAX;
   if (length !== null) reading = Number(length) <= limit ? request.arrayBuffer() : TOO_LARGE;
-  else if (request.method !== "GET" && request.body !== null) reading = readUpTo(request.body, limit);
+  else if (method !== "GET" && request.body !== null) reading = readUpTo(request.body, limit);
   return new Promise((resolve) => {
     const begin = (body) => begun({ env, ctx, headers, resolve }, head, body);
     if (reading === null) begin(EMPTY);
@@ -109,7 +120,7 @@ export function serve(request, env, ctx) {
 function begun({ env, ctx, headers, resolve }, head, body) {
   revive();
   const id = (lastId = (lastId % 0x3fffffff) + 1);
-  const state = { env, ctx, headers, resolve, body, born: epoch, answer: null, stream: null, relaying: false, discard: null, finish: null };
+  const state = { env, ctx, headers, resolve, body, born: epoch, answer: null, stream: null, relaying: false, discard: null, finish: null, recording: null, found: null };
   requests.set(id, state);
   enter(() => core.start(id, Date.now(), head, body === null, body ?? EMPTY));
   // A client that leaves before its answer must not leave the task behind: it runs on, and settles.
@@ -133,7 +144,7 @@ async function readUpTo(stream, limit) {
   return concat(parts);
 }
 
-function concat(parts) {
+export function concat(parts) {
   if (parts.length === 1) return parts[0];
   const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
@@ -151,7 +162,7 @@ function lines(text) {
   return parts;
 }
 
-function within(promise, ms) {
+export function within(promise, ms) {
   let timer;
   const timeout = new Promise((resolve) => { timer = setTimeout(resolve, ms, TIMED_OUT); });
   return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
@@ -202,7 +213,7 @@ function stub(env, name) {
 }
 
 // A call that failed on the way may have arrived: commands are idempotent, so it is made again, on a new stub.
-async function callObject(tries, call) {
+export async function callObject(tries, call) {
   for (let n = 1; ; n++) {
     try {
       return await call();
@@ -212,6 +223,13 @@ async function callObject(tries, call) {
     }
   }
 }
+
+/** The record of an idempotency key; a new stub each time, since one that has failed stays broken. */
+export function answersOf(env, name) {
+  return env.ANSWERS.get(env.ANSWERS.idFromName(name));
+}
+
+export const { claim, record, replay } = replays;
 
 export function object_call(id, op, name, command) {
   const { env, born } = requests.get(id);
@@ -475,9 +493,16 @@ export function sleep(id, op, ms) {
 }
 
 /** Answers the client: with text, or (text undefined) with the provider's whole answer. */
-export function respond(id, status, template, values, text) {
+export function respond(id, status, template, values, text, kept) {
   const request = requests.get(id);
-  request.resolve(new Response(text === undefined ? request.answer : text, { status, headers: filled(template, values) }));
+  const { recording, answer } = request;
+  const headers = filled(template, values);
+  if (recording !== null) {
+    recording.begin(status, headers);
+    recording.push(text === undefined ? answer : new TextEncoder().encode(text));
+    recording.finish(kept ? "keep" : "share");
+  }
+  request.resolve(new Response(text === undefined ? answer : text, { status, headers }));
 }
 
 /** Answers the client with the stream under way. */
@@ -486,7 +511,9 @@ export function relay(id, op, template, values, filtered, first, idleMs, totalMs
   const { stream } = request;
   request.relaying = true;
   const pipe = new IdentityTransformStream();
-  request.resolve(new Response(pipe.readable, { headers: filled(template, values) }));
+  const headers = filled(template, values);
+  request.resolve(new Response(pipe.readable, { headers }));
+  request.recording?.begin(200, headers);
   const deadline = Date.now() + totalMs;
   const passing = filtered
     ? passFiltered(request, id, pipe, first.slice(), idleMs, deadline)
@@ -564,27 +591,37 @@ async function passUntouched(stream, pipe, idleMs, deadline) {
 
 // Every read goes through Rust, which gives back what may pass.
 async function passFiltered(request, id, pipe, first, idleMs, deadline) {
-  const { stream, born } = request;
+  const { stream, born, recording } = request;
   const writer = (stream.writer = pipe.writable.getWriter());
   let gone = false;
+  // When the client was found to have left, though others may still want the answer.
+  let left = 0;
   writer.closed.catch(() => { gone = true; });
+  recording?.push(first);
   try {
     if (first.length > 0) await writer.write(first);
   } catch {
-    return [1, "", []];
+    if (recording === null) return [1, "", []];
+    left = Date.now();
   }
-  for (;;) {
+  for (let since = Date.now(); ; since = Date.now()) {
     let bytes;
-    try {
-      bytes = await within(read(stream), Math.max(1, Math.min(idleMs, deadline - Date.now())));
-    } catch (error) {
-      return [3, String(error?.message ?? error), []];
-    }
-    if (bytes === TIMED_OUT) return [2, "", []];
-    if (bytes === null) return [gone ? 1 : 0, "", []];
+    do {
+      if (left > 0 && !recording.goesOn(left)) return [1, "", []];
+      const now = Date.now();
+      if (now > since && (now - since >= idleMs || now >= deadline)) return [2, "", []];
+      try {
+        bytes = await within(read(stream), Math.max(1, Math.min(since + idleMs - now, deadline - now, left > 0 ? TICK_MS : Infinity)));
+      } catch (error) {
+        return [3, String(error?.message ?? error), []];
+      }
+    } while (bytes === TIMED_OUT);
+    if (bytes === null) return [gone && recording === null ? 1 : 0, "", []];
     // After a wasm reset the rest goes by unfiltered rather than not at all.
     const passed = born === epoch && !broken ? enter(() => core.filter(id, bytes)) ?? bytes : bytes;
     if (passed.length === 0) continue;
+    recording?.push(passed);
+    if (left > 0) continue;
     try {
       // A client that does not read keeps neither the provider's connection nor the hold for ever.
       if ((await within(writer.write(passed), Math.max(1, deadline - Date.now()))) === TIMED_OUT) {
@@ -592,14 +629,19 @@ async function passFiltered(request, id, pipe, first, idleMs, deadline) {
         return [2, "", []];
       }
     } catch {
-      return [1, "", []];
+      if (recording === null) return [1, "", []];
+      left = Date.now();
     }
   }
 }
 
 /** Sends the last bytes of a relayed stream and closes it. */
 export function end_stream(id, tail) {
-  const { ctx, stream } = requests.get(id);
+  const { ctx, stream, recording } = requests.get(id);
+  if (recording !== null) {
+    recording.push(new TextEncoder().encode(tail));
+    recording.finish("keep");
+  }
   ctx.waitUntil(closeStream(stream, tail));
 }
 
@@ -615,7 +657,10 @@ async function closeStream(stream, tail) {
 
 /** The task of this request is over. */
 export function done(id) {
-  requests.get(id)?.finish?.();
+  const request = requests.get(id);
+  // An answer that was not ended by now will not be.
+  request?.recording?.finish("drop");
+  request?.finish?.();
   requests.delete(id);
 }
 

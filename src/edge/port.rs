@@ -14,6 +14,21 @@ extern "C" {
     pub(super) fn object_call(id: u32, op: u32, name: &str, command: &str);
     /// Tells an object, in the background.
     pub(super) fn object_tell(id: u32, name: &str, command: &str);
+    /// Asks the record of an idempotency key.
+    pub(super) fn claim(id: u32, op: u32, name: &str, claim: &str);
+    /// From now on what the client is answered is told to that record, as `token`.
+    #[allow(clippy::too_many_arguments, reason = "one crossing")]
+    pub(super) fn record(
+        id: u32,
+        name: &str,
+        token: &str,
+        beat_ms: f64,
+        bytes_max: u32,
+        alone_ms: u32,
+        read_ms: u32,
+    );
+    /// Answers the client with what the claim found.
+    pub(super) fn replay(id: u32, op: u32, how: &str, abandoned: &str);
     /// Begins to look after the wallet, in the background.
     pub(super) fn keep_wallet(id: u32);
     /// Calls a provider.
@@ -38,8 +53,8 @@ extern "C" {
     pub(super) fn discard(id: u32);
     /// Waits.
     pub(super) fn sleep(id: u32, op: u32, ms: f64);
-    /// Answers the client.
-    pub(super) fn respond(id: u32, status: u16, template: u32, values: &str, text: Option<&str>);
+    /// Answers the client. `kept`: for those who come later with the same idempotency key.
+    pub(super) fn respond(id: u32, status: u16, template: u32, values: &str, text: Option<&str>, kept: bool);
     /// Answers the client with the stream under way.
     #[allow(clippy::too_many_arguments, reason = "one crossing")]
     pub(super) fn relay(

@@ -10,6 +10,10 @@ use crate::{
         wire::{Command, KeyRecord, Reply},
     },
     config::policy::Policy,
+    idempotency::{
+        self,
+        record::{Claim, Claimed},
+    },
     model::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
@@ -236,6 +240,35 @@ impl World for EdgeWorld {
         }
     }
 
+    async fn claim(&self, place: &str, claim: &Claim) -> Result<Claimed, Fault> {
+        let text = serde_json::to_string(claim).map_err(|error| Fault(error.to_string()))?;
+        let Outcome { code, text, .. } =
+            operation(self.id, |op| port::claim(self.id, op, place, &text)).await;
+        if code != 0 {
+            return Err(Fault(format!("answer record: {text}")));
+        }
+        let claimed =
+            serde_json::from_str(&text).map_err(|error| Fault(format!("answer record: {error}")))?;
+        if claimed == Claimed::New {
+            let beat_ms = (claim.lease_ms / 3).max(1) as f64;
+            port::record(
+                self.id,
+                place,
+                &claim.token,
+                beat_ms,
+                idempotency::ANSWER_BYTES_MAX,
+                idempotency::LINGER_ALONE_MS,
+                idempotency::LINGER_READ_MS,
+            );
+        }
+        Ok(claimed)
+    }
+
+    async fn replay(&self, stored: bool, abandoned: String) {
+        let how = if stored { "stored" } else { "attached" };
+        operation(self.id, |op| port::replay(self.id, op, how, &abandoned)).await;
+    }
+
     async fn send(&self, call: Outgoing) -> Sent {
         let template = call_template(&call);
         let (played, body) = match &call.body {
@@ -286,8 +319,9 @@ impl World for EdgeWorld {
             AnswerBody::Text(text) => Some(text.as_str()),
             AnswerBody::Upstream => None,
         };
+        let kept = idempotency::is_kept(status, &body);
         let (template, values) = answer_template(&headers);
-        port::respond(self.id, status, template, &values, text);
+        port::respond(self.id, status, template, &values, text, kept);
     }
 
     async fn relay(&self, headers: Headers, relay: Relay, idle_ms: u64, total_ms: u64) -> Relayed {

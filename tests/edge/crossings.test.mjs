@@ -1,5 +1,6 @@
 // How often a request crosses between JS and wasm: what costs on this platform, and a number without noise.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { after, before, it } from "node:test";
 import { config, startGateway, waitFor } from "./rig.mjs";
 import { startUpstream } from "./upstream.mjs";
@@ -17,9 +18,9 @@ before(async () => {
 after(async () => { await gw?.stop(); await up?.stop(); });
 
 /** Crossings of the Worker and of the object for each of `n` like requests, after warming. */
-async function each(body, n = N) {
+async function each(body, n = N, headers = () => ({})) {
   const once = async () => {
-    const r = await gw.chat(secret, { model, ...body }, { isolate: 1 });
+    const r = await gw.chat(secret, { model, ...body }, { isolate: 1, headers: headers() });
     assert.equal(r.status, 200);
     await r.text();
   };
@@ -39,6 +40,15 @@ it(`a JSON request crosses at most ${JSON_MAX} times`, async (t) => {
   const { worker, object, names } = await each({});
   t.diagnostic(`${worker.toFixed(1)} crossings for each JSON request (in the object, its status calls included: ${object.toFixed(1)})`);
   assert.ok(worker <= JSON_MAX, `${worker}: ${JSON.stringify(names, null, 1)}`);
+});
+
+it("an idempotency key costs who sends one, and nobody else", async (t) => {
+  const without = await each({});
+  assert.deepEqual(await gw.records(), [], "no record is touched without the header");
+  const keyed = await each({}, N, () => ({ "idempotency-key": randomUUID() }));
+  t.diagnostic(`${without.worker.toFixed(1)} crossings without a key, ${keyed.worker.toFixed(1)} with one`);
+  assert.ok(without.worker <= JSON_MAX && keyed.worker <= JSON_MAX + 6, `${without.worker}, ${keyed.worker}`);
+  assert.equal((await gw.records()).length, N + 5);
 });
 
 /** Crossings for each further chunk of a stream. */

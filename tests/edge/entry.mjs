@@ -1,7 +1,7 @@
 // The entry module of the tests: the built gateway behind an `env` whose D1 can be made to fail.
 // Control paths start with /__rig; everything else goes to the gateway untouched.
 import { counts, resetCounts, trapNext } from "./crossings.js";
-import gateway, { CustomerLedger as Built } from "./index.js";
+import gateway, { AnswerRecord as BuiltRecord, CustomerLedger as Built } from "./index.js";
 
 // ok · fail (rejects) · lost (does the work, then rejects: the answer was lost, the write was not) · slow:MS
 let mode = "ok";
@@ -37,10 +37,21 @@ class D1Database {
 
 // Which isolate this is, and what it did: a proof of several isolates needs several, and one object.
 const isolate = { id: null, served: 0, objects: 0 };
+// Records hear nothing more from this isolate, as if it had died in the middle of its calls.
+let silent = false;
+function records(inner) {
+  return {
+    idFromName: (name) => inner.idFromName(name),
+    get(id) {
+      const stub = inner.get(id);
+      return { claim: (text) => stub.claim(text), read: (of, from) => stub.read(of, from), put: (text, bytes) => (silent ? scheduler.wait(20_000) : stub.put(text, bytes)) };
+    },
+  };
+}
 
 const wrapped = new WeakMap();
 function wrap(env) {
-  if (!wrapped.has(env)) wrapped.set(env, { ...env, DB: new D1Database(env.DB) });
+  if (!wrapped.has(env)) wrapped.set(env, { ...env, DB: new D1Database(env.DB), ANSWERS: records(env.ANSWERS) });
   return wrapped.get(env);
 }
 
@@ -75,6 +86,14 @@ export class CustomerLedger extends Built {
   }
 }
 
+export class AnswerRecord extends BuiltRecord {
+  constructor(ctx, env) {
+    super(ctx, env);
+    this.rigCtx = ctx;
+  }
+  fetch() { this.rigCtx.abort("aborted by the test rig"); }
+}
+
 export default {
   ...gateway,
   async fetch(request, env, ctx) {
@@ -99,9 +118,13 @@ export default {
       isolate.id ??= crypto.randomUUID();
       return Response.json(isolate);
     }
+    if (verb === "silent") silent = value === "on";
     if (verb === "abort") {
       const stub = env.LEDGER.get(env.LEDGER.idFromString(value));
       await stub.fetch("https://object/__rig/abort").catch(() => {});
+    }
+    if (verb === "abort-record") {
+      await env.ANSWERS.get(env.ANSWERS.idFromString(value)).fetch("https://object/__rig/abort").catch(() => {});
     }
     return new Response("ok");
   },

@@ -20,6 +20,7 @@ const verbs = {
   async evict({ id }) {
     await local.mf.unsafeEvictDurableObject("edgehold", "CustomerLedger", { id });
   },
+  records: () => local.mf.listDurableObjectIds("AnswerRecord", "edgehold"),
   kv: async () => (await (await local.mf.getKVNamespace("KV", "edgehold")).list()).keys.map((k) => k.name),
   async kvAll() {
     const kv = await local.mf.getKVNamespace("KV", "edgehold");

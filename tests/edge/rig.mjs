@@ -144,6 +144,15 @@ class Gateway {
   /** Every KV entry: {key: text}. */
   kvAll() { return this.#host("kvAll"); }
 
+  /** Breaks the records of idempotency keys off, likewise. */
+  async abortRecords() { for (const id of await this.#host("records")) await fetch(`${this.url}/__rig/abort-record/${id}`); }
+
+  /** Whether an isolate no longer tells the records of idempotency keys anything, as if it had died. */
+  async silent(isolate, on) { await fetch(`${this.urls[isolate]}/__rig/silent/${on ? "on" : "off"}`); }
+
+  /** The records of idempotency keys that there are. */
+  records() { return this.#host("records"); }
+
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
   async resetCrossings(isolate = 0) { await fetch(`${this.urls[isolate]}/__rig/reset-crossings`); }

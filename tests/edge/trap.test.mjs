@@ -60,3 +60,44 @@ it("a trap in the object: the command is made again, on what is stored", async (
   });
   assert.equal(ledger, await spent(), "the ledger is the object's total");
 });
+
+const keyed = (key, over = {}, isolate = 1) => gw.chat(secret, { model: "gpt-4o-mini", ...over }, { isolate, headers: { "idempotency-key": key } });
+
+it("a trap in the Worker frees its idempotency keys: who waits makes the call anew, who reads along is told", async () => {
+  let go;
+  up.next({ until: new Promise((done) => { go = done; }) }, { chunks: 4, gate: true });
+  const before = up.requests.length;
+  const owner = keyed("plain");
+  await waitFor("the call", () => up.requests.length === before + 1);
+  const waiting = keyed("plain", {}, 0);
+  const streaming = await keyed("streamed", { stream: true });
+  const along = await keyed("streamed", { stream: true }, 0);
+  assert.equal(along.headers.get("x-edgehold-idempotent-replay"), "attached");
+  await sleep(200);
+
+  await trap(1, "start");
+  assert.equal((await ask()).status, 500);
+  assert.equal((await owner).status, 500);
+  const made = await waiting;
+  assert.equal(made.status, 200);
+  assert.equal(made.headers.get("x-edgehold-idempotent-replay"), null);
+  const events = sseData(await along.text());
+  assert.equal(JSON.parse(events.at(-1)).error.code, "stream_abandoned");
+  up.release(4);
+  assert.equal(sseData(await streaming.text()).at(-1), "[DONE]", "the stream itself came to its end");
+  go();
+});
+
+it("a trap in a record: it is told again", async () => {
+  const before = up.requests.length;
+  await trap(0, "recordcore_put");
+  const first = await keyed("told again", { stream: true });
+  const text = await first.text();
+  const again = await waitFor("a stored answer", async () => {
+    const answer = await keyed("told again", { stream: true });
+    const body = await answer.text();
+    return answer.headers.get("x-edgehold-idempotent-replay") === "stored" && body;
+  });
+  assert.equal(again, text);
+  assert.equal(up.requests.length, before + 1);
+});

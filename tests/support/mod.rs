@@ -10,6 +10,10 @@ use edgehold::{
         wire::{Command, Hold, KeyRecord, Level, LimitFigures, Limits, NodeSpec, Reply, Settlement},
     },
     config::{self, policy::Policy},
+    idempotency::{
+        self,
+        record::{Claim, Claimed, End, Put, Record},
+    },
     model::{
         id::{CustomerId, KeyDigest, KeyId, PresentedKey, TeamId},
         money::NanoUsd,
@@ -254,6 +258,15 @@ pub(crate) struct Fake {
     open: RefCell<Option<Open>>,
     request_body: RefCell<Vec<u8>>,
     record: RefCell<KeyRecord>,
+    /// The objects of idempotency keys, by name, and the bytes they keep.
+    kept: RefCell<BTreeMap<String, (Record, Vec<u8>)>>,
+    /// The record that this request's answer is told to, as whom, and what becomes of it.
+    telling: RefCell<Option<(String, String)>>,
+    ending: Cell<Option<End>>,
+    /// What the last claim found.
+    found: RefCell<(String, Vec<u8>)>,
+    /// The records of idempotency keys cannot be asked.
+    pub(crate) claim_fault: Cell<bool>,
     /// What the isolate remembers of the key, if not what the object has.
     pub(crate) remembered: RefCell<Option<KeyRecord>>,
     pub(crate) key: PresentedKey,
@@ -307,6 +320,11 @@ impl Fake {
             open: RefCell::default(),
             request_body: RefCell::default(),
             record: RefCell::new(record),
+            kept: RefCell::default(),
+            telling: RefCell::default(),
+            ending: Cell::default(),
+            found: RefCell::default(),
+            claim_fault: Cell::default(),
             remembered: RefCell::default(),
             key,
             script: RefCell::default(),
@@ -400,11 +418,28 @@ impl Fake {
         once(pipeline::serve(self, request));
         let answers = self.answers.borrow();
         assert_eq!(answers.len(), before + 1, "one answer to one request");
+        self.tell(&answers[before]);
         answers[before].clone()
     }
 
     pub(crate) fn ask(&self, body: &str) -> Answered {
         self.serve(&self.request(body))
+    }
+
+    /// Tells the answer to the record of its idempotency key, as the edge does while it gives it.
+    fn tell(&self, answer: &Answered) {
+        let ending = self.ending.take();
+        let Some((place, token)) = self.telling.take() else { return };
+        let mut head = answer.status.to_string();
+        for (name, value) in &answer.headers {
+            head += &format!("\n{name}\n{value}");
+        }
+        let mut kept = self.kept.borrow_mut();
+        let (record, bytes) = kept.get_mut(&place).unwrap();
+        let put = Put { token, from: 0, head: Some(head), end: Some(ending.unwrap_or(End::Drop)) };
+        let put: Put = serde_json::from_str(&serde_json::to_string(&put).unwrap()).unwrap();
+        record.put(self.now.get(), &put, answer.body.len() as u64, false);
+        bytes.clone_from(&answer.body);
     }
 
     /// The rows of the only settlement told.
@@ -584,6 +619,36 @@ impl World for Fake {
         self.told.borrow_mut().push(Told { settlement: settlement.clone(), reply, bound });
     }
 
+    async fn claim(&self, place: &str, claim: &Claim) -> Result<Claimed, Fault> {
+        if self.claim_fault.get() {
+            return Err(Fault("answer record: connection lost".to_owned()));
+        }
+        let claim: Claim = serde_json::from_str(&serde_json::to_string(claim).unwrap()).unwrap();
+        let mut kept = self.kept.borrow_mut();
+        let (record, bytes) = kept.entry(place.to_owned()).or_default();
+        let (claimed, _) = record.claim(self.now.get(), &claim);
+        match &claimed {
+            Claimed::New => *self.telling.borrow_mut() = Some((place.to_owned(), claim.token)),
+            Claimed::Answer { .. } => {
+                self.found.replace((record.head().unwrap().to_owned(), bytes.clone()));
+            }
+            _ => {}
+        }
+        Ok(serde_json::from_str(&serde_json::to_string(&claimed).unwrap()).unwrap())
+    }
+
+    async fn replay(&self, stored: bool, _: String) {
+        let (head, body) = self.found.take();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().parse().unwrap();
+        let mut headers: Headers = Vec::new();
+        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+            headers.push((String::leak(name.to_owned()), value.to_owned()));
+        }
+        headers.push(("x-edgehold-idempotent-replay", if stored { "stored" } else { "attached" }.to_owned()));
+        self.answer(status, headers, body, true, false);
+    }
+
     async fn send(&self, call: Outgoing) -> Sent {
         self.discard();
         self.held_answer.replace(None);
@@ -665,6 +730,8 @@ impl World for Fake {
     }
 
     fn respond(&self, status: u16, headers: Headers, body: AnswerBody) {
+        let kept = idempotency::is_kept(status, &body);
+        self.ending.set(Some(if kept { End::Keep } else { End::Share }));
         let body = match body {
             AnswerBody::Text(text) => text.into_bytes(),
             AnswerBody::Upstream => {
@@ -704,6 +771,7 @@ impl World for Fake {
     }
 
     fn end_stream(&self, tail: String) {
+        self.ending.set(Some(End::Keep));
         let mut answers = self.answers.borrow_mut();
         let answer = answers.last_mut().expect("no stream was begun");
         if answer.left && tail.is_empty() {
