@@ -195,9 +195,11 @@ describe("requests under way", () => {
     try {
       await own.putConfig(config({ up1: up.url }, { models: [model, "big-model"], routes: routes({ timeouts: { total: "12s" } }) }));
       const { customer, secret } = await own.tenant({ customer: { limits: [{ unit: "concurrent", amount: 1 }] } });
+      const sent = up.requests.length;
       up.next({ stall: "headers" });
       const lost = own.chat(secret, { model }).catch(() => null);
-      await waitFor("it to be under way", async () => (await own.ledger(customer)).held === 1);
+      // The hold comes before the provider is called.
+      await waitFor("it to be under way", async () => up.requests.length > sent && (await own.ledger(customer)).held === 1);
       await own.kill();
       await lost;
       await own.start();
