@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Deploys what `make build` made, to the Cloudflare account wrangler is logged in to:
-#   1. the D1 database, made if absent        2. its migrations, before the code that needs them
+#   1. the D1 databases, made if absent       2. their migrations, before the code that needs them
 #   3. ADMIN_TOKEN, made at the first deploy  4. the Worker, with its KV namespace (wrangler makes it at the first deploy)
 # Doing it again changes nothing that is there already. DRY_RUN=1 shows what would be uploaded and talks to nobody.
 # For machines: CLOUDFLARE_API_TOKEN (and CLOUDFLARE_ACCOUNT_ID) to log in, ADMIN_TOKEN to choose the token; nothing is asked.
@@ -21,13 +21,15 @@ if [ -z "${CLOUDFLARE_API_TOKEN:-}" ] && ! quiet_wrangler whoami --json >/dev/nu
   die "not logged in to Cloudflare. Run: npx wrangler login    (or set CLOUDFLARE_API_TOKEN), then make deploy again"
 fi
 
-say "deploy: D1 database edgehold"
+# Binding and name of each D1 database in wrangler.toml: DB, and LEDGER_DB_0, … if there are any.
+bound="$(awk -F'"' '/^\[/ { binding = "" } /^binding *=/ { binding = $2 } /^database_name *=/ { print binding, $2 }' wrangler.toml)"
 databases="$(quiet_wrangler d1 list --json)" || { printf '%s\n' "$databases" >&2; die "wrangler could not list the databases"; }
-has_database='JSON.parse(require("node:fs").readFileSync(0, "utf8")).some((d) => d.name === "edgehold") || process.exit(1)'
-if ! node -e "$has_database" <<<"$databases"; then quiet_wrangler d1 create edgehold --update-config=false; fi
-
-say "deploy: migrations"
-quiet_wrangler d1 migrations apply DB --remote
+has_database='JSON.parse(require("node:fs").readFileSync(0, "utf8")).some((d) => d.name === process.argv[1]) || process.exit(1)'
+while read -r binding name; do
+  say "deploy: D1 database $name ($binding) and its migrations"
+  if ! node -e "$has_database" "$name" <<<"$databases"; then quiet_wrangler d1 create "$name" --update-config=false; fi
+  quiet_wrangler d1 migrations apply "$binding" --remote
+done <<<"$bound"
 
 # A token is made only when the Worker has none: making another would lock out whoever has the first.
 secrets_file=""

@@ -13,8 +13,9 @@ const ROOT = path.resolve(import.meta.dirname, "..");
  *   modules: further ES modules by name · main: which of them is the entry (the built one if absent) ·
  *   build: directory of the built Worker, or one for each isolate; the first isolate's has the objects
  * @returns {Promise<{mf: Miniflare, urls: string[], db: object, stop: () => Promise<void>}>}
+ *   ledgers: how many D1 databases LEDGER_DB_0… hold ledgers (none: DB does)
  */
-export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
+export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
   const bundles = new Map();
   const bundle = (from) => {
     if (!bundles.has(from)) {
@@ -33,6 +34,8 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
     LEDGER: { type: "durable-object", worker: "edgehold", exportName: "CustomerLedger" },
     ANSWERS: { type: "durable-object", worker: "edgehold", exportName: "AnswerRecord" },
   };
+  const ledgerNames = Array.from({ length: ledgers }, (_, i) => `LEDGER_DB_${i}`);
+  for (const name of ledgerNames) env[name] = { type: "d1", id: name };
   for (const [name, value] of Object.entries(vars)) env[name] = { type: "text", value: String(value) };
   const mf = new Miniflare({
     cf: false,
@@ -57,7 +60,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, modules = {}, ma
     await mf.ready;
     const urls = await Promise.all(ports.map((_, i) => mf.unsafeGetDirectURL(i ? `edgehold-${i + 1}` : "edgehold")));
     const db = await mf.getD1Database("DB", "edgehold");
-    await migrate(db, migrations);
+    for (const name of ["DB", ...ledgerNames]) await migrate(await mf.getD1Database(name, "edgehold"), migrations);
     return { mf, db, urls: urls.map((u) => u.href.replace(/\/$/, "")), stop: () => mf.dispose() };
   } catch (error) {
     await mf.dispose().catch(() => {});

@@ -3,18 +3,31 @@
 mod configs;
 mod events;
 mod fields;
+mod ledger;
 mod limits;
 mod nodes;
+mod reconcile;
+mod rerate;
+mod retention;
 mod usage;
 
+pub use retention::maintain;
+
 use crate::{
-    model::id::RequestId,
+    model::{
+        id::{CustomerId, RequestId},
+        time::Timestamp,
+    },
     pipeline,
     ports::{AnswerBody, ClientRequest, Fault, World},
     refusal::Refusal,
+    settle::shard,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+/// How many databases hold ledgers besides the default one; counted by the edge among the bindings.
+pub const DATABASES: &str = "EDGEHOLD_LEDGER_DATABASES";
 
 /// Status and body.
 type Answer = (u16, Value);
@@ -73,9 +86,12 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
         ("GET", ["config", "versions", version]) => configs::one(world, version).await,
         ("POST", ["config", "rollback"]) => configs::rollback(world, request).await,
         ("GET", ["events"]) => events::list(world, request).await,
-        ("GET", ["usage"]) => usage::report(world, request).await,
-        ("GET", ["customers", id, "ledger"]) => nodes::inspect(world, id).await,
         ("GET", ["keys", id, "limits"]) => nodes::limits(world, request, id).await,
+        ("POST", ["ledger", "rerate"]) => rerate::rerate(world, request).await,
+        ("GET", ["usage"]) => usage::report(world, request).await,
+        ("GET", ["customers", id, "ledger"]) => ledger::inspect(world, id).await,
+        ("GET", ["customers", id, "reconcile"]) => reconcile::reconcile(world, id).await,
+        ("POST", ["customers", id, "ledger", "quarantine", "retry"]) => ledger::retry(world, id).await,
         (method, [kind @ ("customers" | "teams" | "keys")]) => match method {
             "POST" => nodes::create(world, request, nodes::level(kind)).await,
             "GET" => nodes::list(world, request, nodes::level(kind)).await,
@@ -87,7 +103,7 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
             "DELETE" if *kind == "keys" => nodes::revoke(world, id).await,
             _ => Err(no_method(request)),
         },
-        (_, ["config"] | ["usage"] | ["events"]) => Err(no_method(request)),
+        (_, ["config"] | ["usage"] | ["events"] | ["ledger", "rerate"]) => Err(no_method(request)),
         _ => Err(Refusal::new(
             404,
             "invalid_request_error",
@@ -111,6 +127,51 @@ fn unavailable(fault: Fault) -> Refusal {
     let mut refusal = Refusal::unavailable(fault.0.clone());
     refusal.message = format!("A part of the gateway could not be reached: {}. Try again.", fault.0);
     refusal
+}
+
+fn database_count<W: World>(world: &W) -> u32 {
+    world.variable(DATABASES).and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The bindings of the D1 databases that hold ledger rows.
+fn databases<W: World>(world: &W) -> Vec<String> {
+    shard::all(database_count(world))
+}
+
+/// The same, those first that a customer's rows are likely in: its home now, the default one, and, if databases were
+/// added since the customer began, any other.
+pub(crate) fn databases_of<W: World>(world: &W, customer: &CustomerId) -> Vec<String> {
+    let home = shard::home(customer.as_str(), database_count(world));
+    let others = databases(world).into_iter().filter(|name| *name != home).collect::<Vec<_>>();
+    std::iter::once(home).chain(others).collect()
+}
+
+/// All rows of all queries. D1's SQLite takes at most five in a row (workerd sets `SQLITE_LIMIT_COMPOUND_SELECT`), so they
+/// are nested.
+fn union_all(queries: &[String]) -> String {
+    const IN_A_ROW: usize = 5;
+    let groups: Vec<String> = queries.chunks(IN_A_ROW).map(|group| group.join(" UNION ALL ")).collect();
+    match groups.as_slice() {
+        [one] => one.clone(),
+        _ => {
+            let nested: Vec<String> = groups.iter().map(|group| format!("SELECT * FROM ({group})")).collect();
+            nested.join(" UNION ALL ")
+        }
+    }
+}
+
+/// A moment in the query.
+fn moment(request: &ClientRequest, name: &str) -> Result<Option<Timestamp>, Refusal> {
+    let read = |text: String| {
+        Timestamp::parse(&text).ok_or_else(|| {
+            Refusal::bad_param(
+                "invalid_value",
+                name,
+                format!("'{name}' must be a day such as 2026-11-21 or a time such as 2026-11-21T06:00:00Z."),
+            )
+        })
+    };
+    parameter(request, name).map(read).transpose()
 }
 
 fn not_found(what: &str, id: &str) -> Refusal {

@@ -15,6 +15,7 @@ mod tasks;
 mod world;
 
 use crate::{
+    admin,
     admit::{
         wallet::{TICK_MS, Wallet},
         wire::Reply,
@@ -70,6 +71,13 @@ pub fn start(id: u32, now: f64, head: &str, too_large: bool, body: Vec<u8>) {
     tasks::spawn(id, async move {
         service::handle(&EdgeWorld::new(id), &request).await;
     });
+}
+
+/// Begins the work of the cron trigger.
+#[wasm_bindgen]
+pub fn maintain(id: u32, now: f64) {
+    tasks::set_now(now);
+    tasks::spawn(id, async move { admin::maintain(&EdgeWorld::new(id)).await });
 }
 
 /// An operation has ended.

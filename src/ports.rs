@@ -15,6 +15,7 @@ use crate::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
     },
+    settle::shard::DEFAULT,
 };
 use serde_json::Value;
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
@@ -232,8 +233,12 @@ pub trait World {
     async fn relay(&self, headers: Headers, relay: Relay, idle_ms: u64, total_ms: u64) -> Relayed;
     /// Sends the last bytes of a relayed stream and closes it.
     fn end_stream(&self, tail: String);
-    /// Runs SQL on D1: one statement gives its rows as objects, several are one transaction.
-    async fn sql(&self, statements: &[Statement]) -> Result<Vec<Value>, Fault>;
+    /// Runs SQL on the D1 database of a binding: one statement gives its rows as objects, several are one transaction.
+    async fn sql_in(&self, database: &str, statements: &[Statement]) -> Result<Vec<Value>, Fault>;
+    /// The same on the default database, which has what the operator wrote.
+    async fn sql(&self, statements: &[Statement]) -> Result<Vec<Value>, Fault> {
+        self.sql_in(DEFAULT, statements).await
+    }
     /// Writes to KV.
     async fn publish(&self, name: &str, value: String) -> Result<(), Fault>;
     /// The policy changed here: what this isolate remembers is replaced.

@@ -1,7 +1,7 @@
 //! What a virtual key may learn about itself: its limits, its requests, its models.
 
 use crate::{
-    admin::parameter,
+    admin::{self, parameter},
     admit::wire::{Command, KeyRecord, Reply},
     authenticate::authenticate,
     config::policy::{Condition, Policy},
@@ -128,8 +128,7 @@ fn missing() -> Refusal {
 }
 
 async fn find_once<W: World>(world: &W, key: &KeyRecord, id: &RequestId) -> Result<Value, Refusal> {
-    let query = "SELECT * FROM ledger WHERE request_id = ?1 AND key_id = ?2 ORDER BY attempt";
-    let drained = world.sql(&[(query.to_owned(), vec![json!(id), json!(key.id)])]).await;
+    let drained = rows_of(world, key, id).await;
     if let Ok(rows) = &drained
         && !rows.is_empty()
     {
@@ -148,9 +147,26 @@ async fn find_once<W: World>(world: &W, key: &KeyRecord, id: &RequestId) -> Resu
     }
 }
 
-/// `error` is what a provider told the operator: account names, limits, names of secrets.
+/// What D1 has of a request. With several databases it is in one of them: the customer's, or for a customer from before
+/// them the default one.
+async fn rows_of<W: World>(world: &W, key: &KeyRecord, id: &RequestId) -> Result<Vec<Value>, Fault> {
+    let query = "SELECT * FROM ledger WHERE request_id = ?1 AND key_id = ?2 ORDER BY attempt";
+    let statement = (query.to_owned(), vec![json!(id), json!(key.id)]);
+    for database in admin::databases_of(world, &key.customer) {
+        let rows = world.sql_in(&database, std::slice::from_ref(&statement)).await?;
+        if !rows.is_empty() {
+            return Ok(rows);
+        }
+    }
+    Ok(vec![])
+}
+
+/// `error` is what a provider told the operator: account names, limits, names of secrets. `rolled_up` is book-keeping.
 fn without_operators_text(mut row: Value) -> Value {
-    row.as_object_mut().map(|members| members.remove("error"));
+    if let Some(members) = row.as_object_mut() {
+        members.remove("error");
+        members.remove("rolled_up");
+    }
     row
 }
 
@@ -169,7 +185,17 @@ fn as_in_d1(row: &LedgerRow) -> Value {
         "cost_nanousd",
         "duration_ms",
     ];
-    const NULLS: &[&str] = &["team_id", "usage_json", "first_byte_ms", "upstream_id", "metadata", "error"];
+    const NULLS: &[&str] = &[
+        "team_id",
+        "usage_json",
+        "first_byte_ms",
+        "upstream_id",
+        "metadata",
+        "error",
+        "adjusts",
+        "reason",
+        "service_tier",
+    ];
     let mut shown = json!(row);
     if let Some(members) = shown.as_object_mut() {
         for value in members.values_mut() {

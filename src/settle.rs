@@ -1,7 +1,10 @@
 //! Settlement: what each attempt cost, and the rows that say so.
 
 pub mod price;
+pub mod rerate;
+pub mod rollup;
 pub mod row;
+pub mod shard;
 
 use crate::{
     admit::wire::{KeyRecord, Settlement},
@@ -40,13 +43,18 @@ impl Account<'_> {
     #[must_use]
     pub fn cost(&self, attempt: &Attempt) -> NanoUsd {
         let Some(price) = self.stop(attempt.stop).and_then(|stop| stop.price) else { return NanoUsd::ZERO };
-        let tier = attempt.service_tier.as_deref().or(self.chat.service_tier.as_deref());
+        let tier = self.tier(attempt);
         let cost = price.cost(&attempt.usage, tier);
         // An estimate is ours, and may err; it never takes more than was set aside.
         match self.held {
             Some(held) if attempt.usage_estimated => cost.min(held),
             _ => cost,
         }
+    }
+
+    /// The tier an attempt is charged at.
+    fn tier<'b>(&'b self, attempt: &'b Attempt) -> Option<&'b str> {
+        attempt.service_tier.as_deref().or(self.chat.service_tier.as_deref())
     }
 
     /// What all attempts cost.
@@ -76,6 +84,7 @@ impl Account<'_> {
                 duration_ms: attempt.ended.since_ms(attempt.started),
                 upstream_id: attempt.upstream_id.as_ref().map(|id| id.chars().take(200).collect()),
                 error: attempt.error.clone(),
+                service_tier: self.tier(attempt).filter(|tier| !is_default(tier)).map(str::to_owned),
                 ..self.blank(attempt.stop).with_usage(attempt.usage)
             })
             .collect()
@@ -130,11 +139,17 @@ impl Account<'_> {
             upstream_id: None,
             metadata: (!self.plan.metadata.is_empty())
                 .then(|| serde_json::to_string(&self.plan.metadata).unwrap_or_default()),
+            error: None,
             adjusts: None,
             reason: None,
-            error: None,
+            service_tier: None,
         }
     }
+}
+
+/// Names that a provider gives its standard tier.
+fn is_default(tier: &str) -> bool {
+    ["default", "auto", "standard"].iter().any(|name| tier.eq_ignore_ascii_case(name))
 }
 
 /// JSON that others carry without reading it.

@@ -436,13 +436,3 @@ pub(super) async fn limits<W: World>(
         other => Err(Refusal::unavailable(format!("the object answered a description with {other:?}"))),
     }
 }
-
-/// The object's own totals. Asked without D1, since they matter most when D1 is away.
-pub(super) async fn inspect<W: World>(world: &W, id: &str) -> Result<Answer, Refusal> {
-    let customer = CustomerId(id.to_owned());
-    match world.ledger(&customer, &Command::Inspect).await.map_err(unavailable)? {
-        Reply::Inspection(inspection) if inspection.known => Ok((200, json!(inspection))),
-        Reply::Inspection(_) => Err(not_found("customer", id)),
-        other => Err(Refusal::unavailable(format!("the object answered an inspection with {other:?}"))),
-    }
-}

@@ -10,16 +10,27 @@
 //! covers exactly the entries already drained and deleted, and is written with that deletion. Loading replays
 //! what is in `entry` and `lease` over the base and arrives at the live state.
 
+mod adjust;
+mod audit;
+mod entry;
 mod late;
 mod lease;
 mod outbox;
+mod quarantine;
+mod stored;
+mod thresholds;
 mod users;
 
+pub use audit::AUDITED_ROWS;
+pub use outbox::{entries_of, rows_of};
+
+pub use entry::{Effect, Entry, Write};
 pub use lease::Lease;
+pub use stored::Stored;
 
 use super::{
     limit::{Amounts, Unit, Zones, utc_only},
-    node::{Change, Counted, Need, Node, Passed, StoredCounters, bare},
+    node::{Change, Counted, Need, Node, bare},
     wire::{
         Command, Hold, Inspection, KeyRecord, Level, LimitStatus, Limits, NodeSpec, RateStanding, Refusal,
         Reply, RouteLimit, Settlement, Standing,
@@ -32,186 +43,12 @@ use crate::{
         row::{LedgerRow, Outcome},
     },
 };
+use entry::{base, read, tokens, write};
 use late::Late;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Settled rows wait this long for company before they are drained.
 pub const DRAIN_DELAY_MS: i64 = 1_000;
-
-/// A row to write. Bodies are JSON.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Insert or replace a request.
-    Entry {
-        /// Its number in this object: an integer key, because a row found by text costs an index, and a paid write for it.
-        number: u64,
-        /// Whether it waits for D1.
-        settled: bool,
-        /// [`Entry`] as JSON.
-        body: String,
-    },
-    /// Delete drained requests.
-    DropEntries {
-        /// Their numbers.
-        numbers: Vec<u64>,
-    },
-    /// Insert or replace a node's specification.
-    Node {
-        /// The node's id.
-        id: String,
-        /// [`NodeSpec`] as JSON.
-        body: String,
-    },
-    /// Insert or replace a node's base counters.
-    Base {
-        /// The node's id.
-        id: String,
-        /// [`Counters`] as JSON.
-        body: String,
-    },
-    /// Insert or replace a lease, or (without a body) delete it.
-    Lease {
-        /// Its id.
-        id: String,
-        /// [`Lease`] as JSON.
-        body: Option<String>,
-    },
-    /// Insert or replace what is remembered of a hold that expired, or (without a body) delete it.
-    Late {
-        /// The request's id.
-        ticket: String,
-        /// JSON.
-        body: Option<String>,
-    },
-    /// Forget end users of whom nothing is counted any more: their specifications and their base counters.
-    DropUsers {
-        /// The ids of their nodes.
-        ids: Vec<String>,
-    },
-    /// Note a threshold that was passed, once.
-    Event {
-        /// Tells it from all others: node, limit, window, amount, per cent.
-        id: String,
-        /// JSON, as it goes to D1.
-        body: String,
-    },
-    /// Insert or replace a key's record.
-    Key {
-        /// Its digest.
-        digest: String,
-        /// [`KeyRecord`] as JSON.
-        body: String,
-    },
-}
-
-/// What came of a command.
-#[derive(Debug, PartialEq)]
-pub struct Effect {
-    /// The answer, to be given once the writes are durable.
-    pub reply: Reply,
-    /// To be written in one transaction.
-    pub writes: Vec<Write>,
-    /// When the object wants to be woken, if that changed.
-    pub alarm: Option<Timestamp>,
-}
-
-impl Effect {
-    const fn only(reply: Reply) -> Self {
-        Self { reply, writes: Vec::new(), alarm: None }
-    }
-}
-
-/// A request as stored; or several that were admitted from one lease and ended together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Entry {
-    /// The request's id.
-    pub ticket: String,
-    /// When it was admitted.
-    pub at: Timestamp,
-    /// When the hold expires.
-    pub expires_at: Timestamp,
-    /// The nodes it counts for, in the order they were checked.
-    pub chain: Vec<String>,
-    /// The models it can reach, if a limit depends on it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub models: Vec<String>,
-    /// The bound that is held.
-    pub bound: NanoUsd,
-    /// The tokens that are held.
-    pub tokens: u64,
-    /// How many of them can be input.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub input: u64,
-    /// What a settled request cost; of a held one nothing. Negative only for corrections.
-    #[serde(default)]
-    pub cost: NanoUsd,
-    /// The tokens a settled request used.
-    #[serde(default)]
-    pub used: u64,
-    /// How many of them were input.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub used_input: u64,
-    /// How many requests it stands for.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub count: i64,
-    /// The lease it was admitted from, and for how much.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from_lease: Option<(String, Amounts)>,
-    /// The rows of a settled request, an array; of a held one the row it would expire to. Carried unread.
-    pub rows: Box<RawValue>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-const fn one() -> i64 {
-    1
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_one(count: &i64) -> bool {
-    *count == 1
-}
-
-/// Tokens as an amount.
-fn tokens(all: u64, input: u64) -> Amounts {
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    Amounts { input: signed(input.min(all)), output: signed(all.saturating_sub(input)), ..Amounts::ZERO }
-}
-
-impl Entry {
-    /// What is held for it, without the request itself: that counts as used from its beginning.
-    fn held(&self) -> Amounts {
-        Amounts { money: self.bound, ..tokens(self.tokens, self.input) }
-    }
-
-    /// What it came to.
-    fn spent(&self) -> Amounts {
-        Amounts { money: self.cost, ..tokens(self.used, self.used_input) }
-    }
-
-    fn counted(&self, number: u64) -> Counted<'_> {
-        Counted { number, at: self.at, models: &self.models }
-    }
-
-    /// A settled entry, counted from nothing.
-    fn charge(&self) -> Change {
-        Change { used: Amounts { requests: self.count, ..self.spent() }, ..Change::default() }
-    }
-
-    /// Its end, counted over its hold.
-    fn end(&self) -> Change {
-        Change {
-            used: self.spent(),
-            held: Amounts::ZERO.minus(self.held()),
-            under_way: -1,
-            ..Change::default()
-        }
-    }
-}
 
 /// One customer's limits and money.
 #[derive(Debug, Clone)]
@@ -250,6 +87,10 @@ pub struct Ledger {
     unsaved: Vec<Write>,
     /// Leases that changed.
     touched: BTreeSet<String>,
+    draining: outbox::Draining,
+    set_aside: BTreeMap<u64, quarantine::SetAside>,
+    adjusted: BTreeMap<String, adjust::Adjusted>,
+    database: Option<String>,
 }
 
 impl Default for Ledger {
@@ -278,92 +119,15 @@ impl Default for Ledger {
             zones: utc_only,
             unsaved: Vec::new(),
             touched: BTreeSet::new(),
+            draining: outbox::Draining::default(),
+            set_aside: BTreeMap::new(),
+            adjusted: BTreeMap::new(),
+            database: None,
         }
     }
-}
-
-/// Everything the object has stored, as JSON texts.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Stored {
-    /// [`NodeSpec`]s.
-    pub nodes: Vec<String>,
-    /// `(node id, counters)`.
-    pub bases: Vec<(String, String)>,
-    /// [`KeyRecord`]s.
-    pub keys: Vec<String>,
-    /// `(number, settled, Entry)`.
-    pub entries: Vec<(u64, bool, String)>,
-    /// [`Lease`]s.
-    pub leases: Vec<String>,
-    /// `(ticket, what is remembered of a hold that expired)`.
-    pub late: Vec<(String, String)>,
 }
 
 impl Ledger {
-    /// Rebuilds the live state from what is stored.
-    ///
-    /// # Errors
-    /// A text that cannot be read: the object must not serve with half of its memory.
-    pub fn load(stored: &Stored, now: Timestamp, zones: Zones) -> Result<Self, String> {
-        let mut ledger = Self { zones, ..Self::default() };
-        for text in &stored.nodes {
-            let spec: NodeSpec = read(text)?;
-            let id = spec.id.clone();
-            ledger.put_node(spec);
-            ledger.remember_user(&id);
-        }
-        for (id, text) in &stored.bases {
-            let base: StoredCounters = read(text)?;
-            ledger.node(id).restore(&base, zones);
-        }
-        for text in &stored.keys {
-            let record: KeyRecord = read(text)?;
-            ledger.keys.insert(record.digest.0.clone(), record);
-        }
-        for text in &stored.leases {
-            let lease: Lease = read(text)?;
-            ledger.leases.insert(lease.id.clone(), lease);
-        }
-        for (ticket, text) in &stored.late {
-            ledger.late.insert(ticket.clone(), read(text)?);
-        }
-        let mut held = Vec::new();
-        for (number, settled, text) in &stored.entries {
-            ledger.number = ledger.number.max(*number);
-            let entry: Entry = read(text)?;
-            if *settled {
-                ledger.change(&entry.chain, entry.counted(*number), &entry.charge());
-                ledger.outbox += 1;
-                ledger.note_oldest(entry.at);
-            } else {
-                held.push((*number, entry));
-            }
-        }
-        held.sort_by_key(|(_, entry)| entry.at);
-        for (number, entry) in held {
-            let begin = Change {
-                used: Amounts { requests: entry.count, ..Amounts::ZERO },
-                held: entry.held(),
-                under_way: 1,
-                ..Change::default()
-            };
-            ledger.change(&entry.chain, entry.counted(number), &begin);
-            ledger.expiries.insert((entry.expires_at, entry.ticket.clone()));
-            if let Some((lease, amounts)) = &entry.from_lease
-                && let Some(lease) = ledger.leases.get_mut(lease)
-            {
-                lease.begun = lease.begun.plus(*amounts);
-            }
-            ledger.holds.insert(entry.ticket.clone(), (number, entry));
-        }
-        ledger.count_leases();
-        if ledger.outbox > 0 {
-            ledger.drain_at = Some(now);
-        }
-        Ok(ledger)
-    }
-
     /// Tells the time zones' offsets.
     #[must_use]
     pub fn with_zones(self, zones: Zones) -> Self {
@@ -412,8 +176,14 @@ impl Ledger {
                     state: "held".to_owned(),
                     rows: read(entry.rows.get()).into_iter().collect(),
                 },
-                None => Reply::Absent,
+                None => match self.find_set_aside(&ticket) {
+                    Some(rows) => Reply::Found { state: "settled".to_owned(), rows },
+                    None => Reply::Absent,
+                },
             }),
+            Command::Adjust(adjustment) => self.adjust(now, adjustment),
+            Command::RetryQuarantine => self.retry_quarantine(now),
+            Command::Audit => Effect::only(Reply::Audit(self.audit(&[]))),
             Command::Inspect => Effect::only(Reply::Inspection(self.inspect(now))),
         };
         self.save(&mut effect.writes);
@@ -668,28 +438,6 @@ impl Ledger {
         self.post(now, number, entry)
     }
 
-    /// Notes each threshold once for each window. An event has a name, so that one noted again after an eviction is the same.
-    fn note_thresholds(&mut self, now: Timestamp, chain: &[String], writes: &mut Vec<Write>) {
-        for id in chain {
-            let Some(node) = self.nodes.get(id).filter(|node| node.warns()) else { continue };
-            for passed in node.passed() {
-                let Passed { scope, unit, window, models, window_start, percent, limit, used } = passed;
-                let known = self.noted.entry((id.clone(), scope.clone())).or_default();
-                if known.0 == window_start && known.1 == limit && known.2 >= percent {
-                    continue;
-                }
-                *known = (window_start, limit, percent);
-                let event = format!("{id}/{scope}/{window_start}/{limit}/{percent}");
-                let body = serde_json::json!({
-                    "id": event, "at_ms": now, "customer_id": self.customer, "node_id": id, "level": node.spec.level,
-                    "kind": "threshold", "unit": unit, "window": window, "models": models,
-                    "window_start_ms": window_start, "percent": percent, "amount": limit, "used": used,
-                });
-                writes.push(Write::Event { id: event, body: body.to_string() });
-            }
-        }
-    }
-
     fn publish(&mut self, nodes: Vec<NodeSpec>, keys: Vec<KeyRecord>) -> Effect {
         let mut writes = Vec::new();
         for spec in nodes {
@@ -748,6 +496,9 @@ impl Ledger {
             outbox: self.outbox,
             outbox_oldest_ms: self.outbox_oldest,
             last_drain_error: self.drain_error.clone(),
+            database: self.database.clone(),
+            quarantined: self.set_aside.len() as u64,
+            quarantine: self.quarantined(),
         }
     }
 
@@ -810,21 +561,6 @@ impl Ledger {
         self.alarm_at = Some(wanted);
         Some(wanted)
     }
-}
-
-fn write(number: u64, settled: bool, entry: &Entry) -> Write {
-    // An entry is plain data: there is no value of it that JSON cannot hold.
-    Write::Entry { number, settled, body: serde_json::to_string(entry).unwrap_or_default() }
-}
-
-/// A node's base counters, to be written.
-fn base(id: &str, node: &Node) -> Option<Write> {
-    let body = serde_json::to_string(&node.stored()).ok()?;
-    Some(Write::Base { id: id.to_owned(), body })
-}
-
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

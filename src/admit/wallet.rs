@@ -26,6 +26,7 @@ const REPORT_MS: i64 = 250;
 const REPORT_COUNT: usize = 32;
 /// Most requests in one report: it becomes one row in the object, which holds two megabytes.
 const REPORT_MAX: usize = 500;
+const REPORT_BYTES_MAX: usize = 400_000;
 /// A lease that nobody used for so long is given back.
 const IDLE_MS: i64 = 1_000;
 /// Two requests within this time make a lease worth asking for.
@@ -237,8 +238,14 @@ impl Purse {
         let idle = now.since_ms(self.last_used) >= IDLE_MS;
         self.closing = self.closing || idle || now >= self.usable_until;
         // A report that closes must name everything; else it can come in parts.
-        let close = self.closing && self.ended.len() <= REPORT_MAX;
-        let settled: Vec<_> = self.ended.drain(..self.ended.len().min(REPORT_MAX)).collect();
+        let mut bytes = 0;
+        let room = self.ended.iter().take(REPORT_MAX).take_while(|(_, settlement)| {
+            bytes += settlement.rows.get().len();
+            bytes <= REPORT_BYTES_MAX
+        });
+        let count = room.count().max(1).min(self.ended.len());
+        let close = self.closing && count == self.ended.len();
+        let settled: Vec<_> = self.ended.drain(..count).collect();
         self.ended_since = if self.ended.is_empty() { None } else { Some(now) };
         let unsigned = |amount: i64| u64::try_from(amount).unwrap_or(0);
         let mut begun = Vec::new();

@@ -58,6 +58,27 @@ pub enum Command {
     },
     /// The object's own totals, for the operator.
     Inspect,
+    /// Rows that correct what earlier ones cost.
+    Adjust(Adjustment),
+    /// Try the rows again that D1 refused.
+    RetryQuarantine,
+    /// What D1 must hold of this ledger.
+    Audit,
+}
+
+/// Corrections for one key, of requests admitted on one day. Made again, also in part, it changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Adjustment {
+    /// Names these corrections.
+    pub adjustment_id: String,
+    /// Whose money.
+    pub key: KeyId,
+    /// When the corrected requests were admitted: the windows it counts in, as far as they still are.
+    pub at: Timestamp,
+    /// [`LedgerRow`]s, an array.
+    pub rows: Box<RawValue>,
+    /// Their sum; may be negative.
+    pub cost: NanoUsd,
 }
 
 /// What a request came to. The sums are those of the rows; the object stores the rows unread.
@@ -179,6 +200,13 @@ pub enum Reply {
     },
     /// Totals.
     Inspection(Inspection),
+    /// What D1 must hold.
+    Audit(Audit),
+    /// Rows that will be tried again.
+    Retrying {
+        /// How many.
+        rows: u64,
+    },
     /// The command could not be carried out.
     Failed {
         /// For the operator.
@@ -307,7 +335,7 @@ fn is_minute(window: &Window) -> bool {
     *window == Window::MINUTE
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -511,4 +539,62 @@ pub struct Inspection {
     pub outbox_oldest_ms: Option<Timestamp>,
     /// Why the last drain failed, until one succeeds.
     pub last_drain_error: Option<String>,
+    /// The binding of the D1 database this ledger goes to, once it went.
+    #[serde(default)]
+    pub database: Option<String>,
+    /// Rows that D1 refuses while it takes others. Their money is in all totals.
+    #[serde(default)]
+    pub quarantined: u64,
+    /// The first hundred of them.
+    #[serde(default)]
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// A row of the outbox that D1 refuses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its number in the object.
+    pub number: u64,
+    /// When it was set aside.
+    pub since_ms: Timestamp,
+    /// What D1 said.
+    pub error: String,
+    /// Whether it is to be tried again.
+    pub retrying: bool,
+    /// Its requests.
+    pub request_ids: Vec<String>,
+    /// What they cost.
+    pub cost_nanousd: NanoUsd,
+}
+
+/// What an object says of its money, for reconciliation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Whether this object has a customer at all.
+    pub known: bool,
+    /// The same twice: no batch was begun or ended in between.
+    pub stamp: String,
+    /// Rows in the outbox.
+    pub outbox: u64,
+    /// Money ever settled, the customer's.
+    pub spent_nanousd: NanoUsd,
+    /// The binding of the D1 database it goes to.
+    pub database: Option<String>,
+    /// By key.
+    pub keys: BTreeMap<String, AuditedKey>,
+    /// `request id/attempt` of rows that D1 may have although the object does not know it.
+    pub unsure: Vec<String>,
+}
+
+/// One key's money: `spent` is the sum of the other three.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuditedKey {
+    /// Ever settled.
+    pub spent_nanousd: NanoUsd,
+    /// In D1.
+    pub drained_nanousd: NanoUsd,
+    /// Waiting for D1.
+    pub outbox_nanousd: NanoUsd,
+    /// Refused by D1.
+    pub quarantined_nanousd: NanoUsd,
 }

@@ -1,8 +1,8 @@
-// What the runtime calls: the fetch handler and the Durable Object classes. No decision is made here.
+// What the runtime calls: the fetch and cron handlers and the Durable Object classes. No decision is made here.
 import { DurableObject } from "cloudflare:workers";
 import module from "../../build/pkg/edgehold_bg.wasm";
 import * as core from "../../build/pkg/edgehold.js";
-import { attach, current, serve } from "./glue.js";
+import { attach, current, scheduled, serve } from "./glue.js";
 import { Ledger } from "./object.js";
 import { Answer } from "./record.js";
 
@@ -10,7 +10,7 @@ core.initSync({ module });
 attach(core);
 
 // A plain object: a class behind a proxy, as generated shims have it, costs every request about twenty microseconds.
-export default { fetch: serve };
+export default { fetch: serve, scheduled };
 
 /** One customer's limits, holds and outbox. */
 export class CustomerLedger extends DurableObject {

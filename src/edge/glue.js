@@ -4,6 +4,7 @@
 // ten of a promise that wasm-bindgen wraps. Nothing here decides anything; it converts and forwards.
 
 import * as replays from "./replay.js";
+import { database, ledgerDatabases } from "./databases.js";
 
 let core = null;
 let epoch = 0;
@@ -85,15 +86,30 @@ function resume(id, born, op, code, text, bytes) {
   enter(() => core.resume(op, Date.now(), code, text, bytes));
 }
 
+function configure(env) {
+  revive();
+  if (configured === epoch) return;
+  const texts = Object.entries(env).filter(([name, value]) => typeof value === "string" && core.is_own_variable(name));
+  core.configure(JSON.stringify({ ...Object.fromEntries(texts), EDGEHOLD_LEDGER_DATABASES: String(ledgerDatabases(env)) }));
+  bodyBytesMax = core.body_bytes_max();
+  configured = epoch;
+}
+
+/** The cron trigger's handler: a task like a request's, that nobody waits for but the runtime. */
+export function scheduled(event, env, ctx) {
+  configure(env);
+  const id = nextId();
+  const ended = new Promise((finish) => {
+    requests.set(id, { env, ctx, headers: new Headers(), resolve: () => {}, born: epoch, finish });
+    enter(() => core.maintain(id, Date.now()));
+  });
+  ctx.waitUntil(ended);
+  return ended;
+}
+
 /** The fetch handler. Promises are chained by hand on this path: every async function on it costs a few microseconds. */
 export function serve(request, env, ctx) {
-  revive();
-  if (configured !== epoch) {
-    const texts = Object.entries(env).filter(([name, value]) => typeof value === "string" && core.is_own_variable(name));
-    core.configure(JSON.stringify(Object.fromEntries(texts)));
-    bodyBytesMax = core.body_bytes_max();
-    configured = epoch;
-  }
+  configure(env);
   const headers = request.headers;
   // Each look at a header is a call into the runtime: the other places of a key are looked at only if the first has none.
   const bearer = headers.get("authorization") ?? "";
@@ -117,9 +133,13 @@ export function serve(request, env, ctx) {
   });
 }
 
+function nextId() {
+  return (lastId = (lastId % 0x3fffffff) + 1);
+}
+
 function begun({ env, ctx, headers, resolve }, head, body) {
   revive();
-  const id = (lastId = (lastId % 0x3fffffff) + 1);
+  const id = nextId();
   const state = { env, ctx, headers, resolve, body, born: epoch, answer: null, stream: null, relaying: false, discard: null, finish: null, recording: null, found: null };
   requests.set(id, state);
   enter(() => core.start(id, Date.now(), head, body === null, body ?? EMPTY));
@@ -681,12 +701,13 @@ export function kv_put(id, op, name, value) {
 }
 
 /** `statements` is JSON: [[sql, [parameters…]], …]. One alone gives its rows; several are one transaction. */
-export function sql(id, op, statements) {
+export function sql(id, op, name, statements) {
   const { env, born } = requests.get(id);
   (async () => {
-    const prepared = JSON.parse(statements).map(([text, values]) => env.DB.prepare(text).bind(...values));
+    const db = database(env, name);
+    const prepared = JSON.parse(statements).map(([text, values]) => db.prepare(text).bind(...values));
     if (prepared.length === 1) return (await prepared[0].all()).results;
-    await env.DB.batch(prepared);
+    await db.batch(prepared);
     return [];
   })().then(
     (rows) => resume(id, born, op, 0, JSON.stringify(rows), EMPTY),

@@ -1,5 +1,6 @@
 // The Durable Object around the Rust state machine: loads rows, applies, writes rows, without an await between.
 // When, what and why are decided in Rust (src/admit/ledger.rs, src/edge/object.rs); here is only how to write it down.
+import { database, ledgerDatabases } from "./databases.js";
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, settled INTEGER NOT NULL, body TEXT NOT NULL);
@@ -8,12 +9,20 @@ CREATE TABLE IF NOT EXISTS base (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOU
 CREATE TABLE IF NOT EXISTS key (digest TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lease (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS late (ticket TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;`;
+CREATE TABLE IF NOT EXISTS event (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS quarantine (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS adjusted (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;`;
 
 const WRITES = {
   held: "INSERT OR REPLACE INTO entry VALUES (?, 0, ?)",
   // A request of a lease can end before anybody heard of it: then there is nothing to update.
   settled: "INSERT INTO entry VALUES (?, 1, ?) ON CONFLICT (number) DO UPDATE SET settled = 1, body = excluded.body",
+  quarantine: "INSERT OR REPLACE INTO quarantine VALUES (?, ?)",
+  release: "DELETE FROM quarantine WHERE number = ?1 AND ?2 = ''",
+  adjusted: "INSERT OR REPLACE INTO adjusted VALUES (?, ?)",
+  forget: "DELETE FROM adjusted WHERE id = ?1 AND ?2 = ''",
+  meta: "INSERT OR REPLACE INTO meta VALUES (?, ?)",
   drop: "DELETE FROM entry WHERE number IN (SELECT value FROM json_each(?))",
   node: "INSERT OR REPLACE INTO node VALUES (?, ?)",
   base: "INSERT OR REPLACE INTO base VALUES (?, ?)",
@@ -28,6 +37,11 @@ const FORGET = ["DELETE FROM node WHERE id IN (SELECT value FROM json_each(?))",
 const EVENTS = 200;
 // A write without a body deletes.
 const DELETES = { lease: "DELETE FROM lease WHERE id = ?", late: "DELETE FROM late WHERE ticket = ?" };
+
+/** A value bound in D1 can have two megabytes, and a character up to three bytes. */
+const BATCH_LENGTH = 600_000;
+/** What is written under a number; everything else has a name. */
+const NUMBERED = new Set(["held", "settled", "outbox", "quarantine", "release"]);
 
 export class Ledger {
   constructor(ctx, env, current) {
@@ -45,7 +59,7 @@ export class Ledger {
   state() {
     const { core, epoch } = this.current();
     if (this.machine === null || this.epoch !== epoch) {
-      this.machine = new core.ObjectCore(this.stored(), Date.now());
+      this.machine = new core.ObjectCore(this.stored(), Date.now(), ledgerDatabases(this.env));
       this.epoch = epoch;
     }
     return this.machine;
@@ -59,6 +73,9 @@ export class Ledger {
     // An object of an older version lacks what came later.
     this.sql.exec(SCHEMA);
     return JSON.stringify({
+      quarantine: all("SELECT number, body FROM quarantine"),
+      adjusted: all("SELECT id, body FROM adjusted"),
+      database: all("SELECT value FROM meta WHERE name = 'database'")[0]?.[0],
       nodes: all("SELECT body FROM node").map(([body]) => body),
       bases: all("SELECT id, body FROM base"),
       keys: all("SELECT body FROM key").map(([body]) => body),
@@ -93,7 +110,7 @@ export class Ledger {
       if (what === "forget") for (const statement of FORGET) this.sql.exec(statement, body);
       else if (what === "drop") this.sql.exec(WRITES.drop, body);
       else if (body === "" && DELETES[what] !== undefined) this.sql.exec(DELETES[what], name);
-      else this.sql.exec(WRITES[what], what === "held" || what === "settled" ? Number(name) : name, body);
+      else this.sql.exec(WRITES[what], NUMBERED.has(what) ? Number(name) : name, body);
     };
     if (lines.length === 1 && !lines[0].startsWith("forget")) one(lines[0]);
     else this.storage.transactionSync(() => lines.forEach(one));
@@ -124,9 +141,15 @@ export class Ledger {
     return this.step((machine) => machine.apply(Date.now(), command, this.settled(command)));
   }
 
-  // A request that is settled but not yet drained is known to storage alone.
+  // What is settled but not yet drained is known to storage alone: of a `find` the request, of an `audit` what may be under
+  // way to D1.
   settled(command) {
-    if (!command.startsWith('{"find"') || !this.written) return undefined;
+    if (!this.written) return undefined;
+    if (command === '"audit"') {
+      const bodies = this.sql.exec("SELECT body FROM entry WHERE settled = 1 ORDER BY number LIMIT ?", this.machine.audited_rows()).raw();
+      return JSON.stringify([...bodies].map(([body]) => body));
+    }
+    if (!command.startsWith('{"find"')) return undefined;
     const query = `SELECT body FROM entry WHERE settled = 1
       AND EXISTS (SELECT 1 FROM json_each(entry.body, '$.rows') WHERE value->>'request_id' = ?)`;
     return [...this.sql.exec(query, JSON.parse(command).find.ticket).raw()][0]?.[0];
@@ -142,17 +165,14 @@ export class Ledger {
 
   async drain() {
     for (let round = 0; round < 50 && this.state().drain_due(Date.now()); round++) {
-      const size = this.state().batch_size();
-      const rows = [...this.sql.exec("SELECT number, body FROM entry WHERE settled = 1 ORDER BY number LIMIT ?", size + 1).raw()];
-      const more = rows.length > size;
-      if (more) rows.pop();
-      const batch = JSON.stringify(rows);
+      this.step((machine) => machine.begin_drain());
+      const { batch, more } = this.batch();
       try {
-        const insert = this.state().insertion(batch);
-        if (insert !== "") await this.env.DB.prepare(this.state().insert_statement()).bind(insert).run();
+        await this.insert(batch);
       } catch (error) {
-        this.step((machine) => machine.drain_failed(Date.now(), String(error?.message ?? error)));
-        return;
+        const takesOthers = await this.run(this.state().probe()).then(() => true, () => false);
+        this.step((machine) => machine.drain_failed(Date.now(), String(error?.message ?? error), batch, takesOthers));
+        continue;
       }
       this.step((machine) => machine.drained(Date.now(), batch, more));
     }
@@ -174,5 +194,35 @@ export class Ledger {
       this.sql.exec("DELETE FROM event WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(rows.map(([id]) => id)));
       this.step((machine) => machine.events_drained());
     }
+  }
+
+  // What is to be drained next: a row that D1 refused before and the operator wants tried again, or the oldest ones.
+  batch() {
+    const again = this.state().retrying();
+    if (again !== undefined) return { batch: again, more: false };
+    const size = this.state().batch_size();
+    const lines = [];
+    let length = 0;
+    for (const [number, body] of this.sql.exec("SELECT number, body FROM entry WHERE settled = 1 ORDER BY number LIMIT ?", size + 1).raw()) {
+      length += body.length;
+      if (lines.length === size || (length > BATCH_LENGTH && lines.length > 0)) return { batch: lines.join("\n"), more: true };
+      lines.push(`${number}\t${body}`);
+    }
+    return { batch: lines.join("\n"), more: false };
+  }
+
+  async insert(batch) {
+    const rows = this.state().rows(batch);
+    if (rows === "") return;
+    const db = database(this.env, this.state().database());
+    await db.batch(JSON.parse(this.state().insertion()).map((sql) => db.prepare(sql).bind(rows)));
+  }
+
+  // One transaction in D1; `statements` is JSON: [[sql, [parameters…]], …].
+  async run(statements) {
+    const list = JSON.parse(statements);
+    if (list.length === 0) return;
+    const db = database(this.env, this.state().database());
+    await db.batch(list.map(([sql, values]) => db.prepare(sql).bind(...values)));
   }
 }

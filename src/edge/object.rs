@@ -2,31 +2,16 @@
 
 use crate::{
     admit::{
-        ledger::{Effect, Entry, Ledger, Stored, Write},
+        ledger::{AUDITED_ROWS, Effect, Entry, Ledger, Stored, Write, rows_of},
         wire::{Command, Reply},
     },
     model::time::Timestamp,
-    settle::row::LedgerRow,
+    settle::{rollup, row::LedgerRow},
 };
 use std::borrow::Cow;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
-/// The columns of the ledger, in D1 and in [`crate::settle::row::LedgerRow`], which leaves out zeros.
-const INSERT: &str = "INSERT OR IGNORE INTO ledger (request_id, attempt, at_ms, customer_id, team_id, key_id, route, \
-requested_model, provider, model, outcome, status, streamed, input_tokens, cache_read_tokens, \
-cache_write_tokens, output_tokens, reasoning_tokens, audio_tokens, usage_estimated, usage_json, \
-cost_nanousd, price_version, first_byte_ms, duration_ms, upstream_id, metadata, error) SELECT \
-value->>'request_id', value->>'attempt', value->>'at_ms', value->>'customer_id', value->>'team_id', \
-value->>'key_id', value->>'route', value->>'requested_model', value->>'provider', value->>'model', \
-value->>'outcome', COALESCE(value->>'status', 0), COALESCE(value->>'streamed', 0), \
-COALESCE(value->>'input_tokens', 0), COALESCE(value->>'cache_read_tokens', 0), \
-COALESCE(value->>'cache_write_tokens', 0), COALESCE(value->>'output_tokens', 0), \
-COALESCE(value->>'reasoning_tokens', 0), COALESCE(value->>'audio_tokens', 0), \
-COALESCE(value->>'usage_estimated', 0), value->>'usage_json', COALESCE(value->>'cost_nanousd', 0), \
-value->>'price_version', value->>'first_byte_ms', COALESCE(value->>'duration_ms', 0), \
-value->>'upstream_id', value->>'metadata', value->>'error' FROM json_each(?1)";
-
-/// The same of `events`. A threshold noted again after an eviction has the id it had.
+/// Takes an array of events. A threshold noted again after an eviction has the id it had.
 const INSERT_EVENTS: &str = "INSERT OR IGNORE INTO events (id, at_ms, customer_id, node_id, level, kind, unit, window, \
 models, window_start_ms, percent, amount, used) SELECT value->>'id', value->>'at_ms', value->>'customer_id', \
 value->>'node_id', value->>'level', value->>'kind', value->>'unit', value->>'window', value->>'models', \
@@ -36,24 +21,26 @@ value->>'window_start_ms', value->>'percent', value->>'amount', value->>'used' F
 #[wasm_bindgen]
 pub struct ObjectCore {
     ledger: Ledger,
+    databases: u32,
 }
 
 #[wasm_bindgen]
 impl ObjectCore {
-    /// Loads what is stored (JSON).
+    /// Loads what is stored (JSON). `databases`: how many hold ledgers besides the default one.
     ///
     /// # Errors
     /// If it cannot be read.
     #[wasm_bindgen(constructor)]
-    pub fn new(stored: &str, now: f64) -> Result<ObjectCore, JsError> {
+    pub fn new(stored: &str, now: f64, databases: u32) -> Result<ObjectCore, JsError> {
         let stored: Stored = serde_json::from_str(stored)?;
         let ledger = Ledger::load(&stored, at(now), zone_offset).map_err(|error| JsError::new(&error))?;
-        Ok(Self { ledger })
+        Ok(Self { ledger, databases })
     }
 
-    /// Carries out a command (JSON). `entry` is the stored body of the request that a `find` names, if it is settled.
+    /// Carries out a command (JSON). `stored` is what storage alone knows: for a `find` the outbox row of the request it
+    /// names, for an `audit` the first outbox rows (an array of texts).
     #[must_use]
-    pub fn apply(&mut self, now: f64, command: &str, entry: Option<String>) -> String {
+    pub fn apply(&mut self, now: f64, command: &str, stored: Option<String>) -> String {
         match serde_json::from_str::<Command>(command) {
             Ok(command) => {
                 let wanted = match &command {
@@ -61,13 +48,21 @@ impl ObjectCore {
                     _ => None,
                 };
                 let mut effect = self.ledger.apply(at(now), command);
-                if let (Reply::Absent, Some(body)) = (&effect.reply, entry)
-                    && let Ok(entry) = serde_json::from_str::<Entry>(&body)
-                {
-                    // Several requests of a lease can share an entry.
-                    let mut rows: Vec<LedgerRow> = serde_json::from_str(entry.rows.get()).unwrap_or_default();
-                    rows.retain(|row| wanted.as_deref().is_none_or(|id| row.request_id == id));
-                    effect.reply = Reply::Found { state: "settled".to_owned(), rows };
+                match (&effect.reply, stored) {
+                    (Reply::Absent, Some(body)) => {
+                        if let Ok(entry) = serde_json::from_str::<Entry>(&body) {
+                            // Several requests of a lease can share an entry.
+                            let mut rows: Vec<LedgerRow> =
+                                serde_json::from_str(entry.rows.get()).unwrap_or_default();
+                            rows.retain(|row| wanted.as_deref().is_none_or(|id| row.request_id == id));
+                            effect.reply = Reply::Found { state: "settled".to_owned(), rows };
+                        }
+                    }
+                    (Reply::Audit(_), Some(bodies)) => {
+                        let bodies: Vec<String> = serde_json::from_str(&bodies).unwrap_or_default();
+                        effect.reply = Reply::Audit(self.ledger.audit(&bodies));
+                    }
+                    _ => {}
                 }
                 text(&effect)
             }
@@ -104,39 +99,53 @@ impl ObjectCore {
         self.ledger.batch_size()
     }
 
-    /// The statement that takes the rows of a batch as its one parameter.
+    /// How many of the first outbox rows an `audit` needs.
     #[must_use]
-    pub fn insert_statement(&self) -> String {
-        INSERT.to_owned()
+    pub fn audited_rows(&self) -> u32 {
+        AUDITED_ROWS
     }
 
-    /// The parameter: all rows of `[[number, body], …]`; empty if there are none.
+    /// A batch is about to be sent.
     #[must_use]
-    pub fn insertion(&self, batch: &str) -> String {
-        let entries: Vec<(u64, String)> = serde_json::from_str(batch).unwrap_or_default();
-        let mut rows = String::from("[");
-        for (_, body) in &entries {
-            let Ok(entry) = serde_json::from_str::<Entry>(body) else { continue };
-            let inner = entry.rows.get().trim().trim_start_matches('[').trim_end_matches(']').trim();
-            if !inner.is_empty() {
-                if rows.len() > 1 {
-                    rows.push(',');
-                }
-                rows.push_str(inner);
-            }
-        }
-        if rows.len() == 1 {
-            return String::new();
-        }
-        rows.push(']');
-        rows
+    pub fn begin_drain(&mut self) -> String {
+        let effect = self.ledger.begin_drain(self.databases);
+        text(&effect)
+    }
+
+    /// The binding of that database.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.ledger.database().to_owned()
+    }
+
+    /// A batch of one row that was refused before and is to be tried again. A batch is lines of number, tab and body.
+    #[must_use]
+    pub fn retrying(&self) -> Option<String> {
+        self.ledger.retrying().map(|(number, body)| format!("{number}\t{body}"))
+    }
+
+    /// The statements (JSON) that bring rows into D1; each takes them as its one parameter.
+    #[must_use]
+    pub fn insertion(&self) -> String {
+        serde_json::to_string(&rollup::INSERTION).unwrap_or_default()
+    }
+
+    /// The rows of a batch, a JSON array; empty if there are none.
+    #[must_use]
+    pub fn rows(&self, batch: &str) -> String {
+        rows_of(&read_batch(batch))
+    }
+
+    /// The statements (JSON) that tell whether D1 takes rows at all.
+    #[must_use]
+    pub fn probe(&self) -> String {
+        serde_json::to_string(&rollup::probe()).unwrap_or_default()
     }
 
     /// D1 has the batch.
     #[must_use]
     pub fn drained(&mut self, now: f64, batch: &str, more: bool) -> String {
-        let entries: Vec<(u64, String)> = serde_json::from_str(batch).unwrap_or_default();
-        text(&self.ledger.drained(at(now), &entries, more))
+        text(&self.ledger.drained(at(now), &read_batch(batch), more))
     }
 
     /// The statement that takes an array of events as its one parameter.
@@ -157,10 +166,10 @@ impl ObjectCore {
         text(&self.ledger.events_failed(at(now)))
     }
 
-    /// D1 has not.
+    /// D1 has not; `takes_others`: the probe went through right after.
     #[must_use]
-    pub fn drain_failed(&mut self, now: f64, error: &str) -> String {
-        text(&self.ledger.drain_failed(at(now), error))
+    pub fn drain_failed(&mut self, now: f64, error: &str, batch: &str, takes_others: bool) -> String {
+        text(&self.ledger.drain_failed(at(now), error, &read_batch(batch), takes_others))
     }
 }
 
@@ -168,6 +177,14 @@ impl ObjectCore {
 fn zone_offset(zone: &str, at: Timestamp) -> Option<i32> {
     let minutes = super::port::zone_offset(zone, at.0 as f64);
     (!minutes.is_nan()).then_some(minutes as i32)
+}
+
+fn read_batch(batch: &str) -> Vec<(u64, String)> {
+    let row = |line: &str| {
+        let (number, body) = line.split_once('\t')?;
+        Some((number.parse().ok()?, body.to_owned()))
+    };
+    batch.lines().filter_map(row).collect()
 }
 
 fn at(now: f64) -> Timestamp {
@@ -191,6 +208,12 @@ fn text(effect: &Effect) -> String {
             Write::DropEntries { numbers } => {
                 ("drop", "".into(), serde_json::to_string(numbers).unwrap_or_default().into())
             }
+            Write::Outbox { number, body } => ("outbox", number.to_string().into(), body.into()),
+            Write::Quarantine { number, body } => ("quarantine", number.to_string().into(), body.into()),
+            Write::Release { number } => ("release", number.to_string().into(), "".into()),
+            Write::Adjusted { id, body: Some(body) } => ("adjusted", id.into(), body.into()),
+            Write::Adjusted { id, body: None } => ("forget", id.into(), "".into()),
+            Write::Database { name } => ("meta", "database".into(), name.into()),
             Write::Node { id, body } => ("node", id.into(), body.into()),
             Write::Base { id, body } => ("base", id.into(), body.into()),
             Write::Key { digest, body } => ("key", digest.into(), body.into()),

@@ -75,6 +75,6 @@ extern "C" {
     pub(super) fn kv_get(id: u32, op: u32, name: &str);
     /// Writes to KV.
     pub(super) fn kv_put(id: u32, op: u32, name: &str, value: &str);
-    /// Runs SQL on D1.
-    pub(super) fn sql(id: u32, op: u32, statements: &str);
+    /// Runs SQL on the D1 database of a binding.
+    pub(super) fn sql(id: u32, op: u32, database: &str, statements: &str);
 }

@@ -103,7 +103,7 @@ const VARYING: &[&str] = &[
 ];
 
 fn push_line(text: &mut String, line: &str) {
-    if line.bytes().any(|byte| byte < b' ' || byte >= 0x7F) {
+    if line.bytes().any(|byte| !(b' '..0x7F).contains(&byte)) {
         // A line break would begin another header.
         text.extend(line.chars().map(|c| if c.is_control() { ' ' } else { c }));
     } else {
@@ -350,9 +350,10 @@ impl World for EdgeWorld {
         port::end_stream(self.id, &tail);
     }
 
-    async fn sql(&self, statements: &[Statement]) -> Result<Vec<Value>, Fault> {
+    async fn sql_in(&self, database: &str, statements: &[Statement]) -> Result<Vec<Value>, Fault> {
         let statements = serde_json::to_string(statements).map_err(|error| Fault(error.to_string()))?;
-        let Outcome { code, text, .. } = operation(self.id, |op| port::sql(self.id, op, &statements)).await;
+        let Outcome { code, text, .. } =
+            operation(self.id, |op| port::sql(self.id, op, database, &statements)).await;
         if code != 0 {
             return Err(Fault(format!("D1: {text}")));
         }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
+/// An hour in milliseconds.
+pub const HOUR_MS: i64 = 3_600_000;
 /// A day in milliseconds.
 pub const DAY_MS: i64 = 86_400_000;
 
@@ -21,6 +23,12 @@ impl Timestamp {
     #[must_use]
     pub const fn since_ms(self, earlier: Self) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// The full hour at or before this.
+    #[must_use]
+    pub const fn hour_start(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(HOUR_MS))
     }
 
     /// Midnight UTC of this day.

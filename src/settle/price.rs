@@ -240,6 +240,12 @@ impl Price {
             })
     }
 
+    /// Whether a service tier has prices of its own.
+    #[must_use]
+    pub const fn is_tiered(&self) -> bool {
+        !self.tiers.is_empty()
+    }
+
     fn tier(&self, name: Option<&str>) -> Option<&Scale> {
         let name = name?;
         self.tiers.iter().find(|(tier, _)| tier.eq_ignore_ascii_case(name)).map(|(_, scale)| scale)

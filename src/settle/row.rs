@@ -123,16 +123,22 @@ pub struct LedgerRow {
     /// Key's and caller's metadata, a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
-    /// Of an adjustment: the attempt it corrects.
+    /// What went wrong, for the operator. Never holds prompts or credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Of an adjustment: the attempt whose cost it corrects. Its own number is over [`ADJUSTMENTS_FROM`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjusts: Option<u32>,
     /// Of an adjustment: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What went wrong, for the operator. Never holds prompts or credentials.
+    /// The tier that served it, unless it was the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub service_tier: Option<String>,
 }
+
+/// Numbers of attempts up to this are attempts; adjustments are numbered from the next one on.
+pub const ADJUSTMENTS_FROM: u32 = 1_000;
 
 fn zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

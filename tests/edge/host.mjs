@@ -13,8 +13,13 @@ const local = await startLocal({
 
 const verbs = {
   urls: () => local.urls,
-  async sql({ text, values }) {
-    return (await local.db.prepare(text).bind(...values).all()).results;
+  async sql({ database, text, values }) {
+    const db = await local.mf.getD1Database(database, "edgehold");
+    return (await db.prepare(text).bind(...values).all()).results;
+  },
+  async scheduled() {
+    const worker = await local.mf.getWorker("edgehold");
+    return (await worker.scheduled({ cron: "17 * * * *" })).outcome;
   },
   objects: () => local.mf.listDurableObjectIds("CustomerLedger", "edgehold"),
   async evict({ id }) {

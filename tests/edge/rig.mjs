@@ -31,7 +31,7 @@ export class AdminError extends Error {
 
 /**
  * Starts a gateway. Options: isolates (1), vars, crossings (count them), graceMs (hold grace), build (another build's
- * directory, or one for each isolate), migrations.
+ * directory, or one for each isolate), migrations, ledgers (D1 databases besides DB).
  */
 export async function startGateway(options = {}) {
   const gateway = new Gateway(options);
@@ -40,7 +40,7 @@ export async function startGateway(options = {}) {
 }
 
 class Gateway {
-  constructor({ isolates = 1, vars = {}, crossings = false, graceMs, build = BUILD, migrations = process.env.EDGEHOLD_MIGRATIONS }) {
+  constructor({ isolates = 1, vars = {}, crossings = false, graceMs, ledgers = 0, build = BUILD, migrations = process.env.EDGEHOLD_MIGRATIONS }) {
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), "edgehold-test-"));
     this.adminToken = `admin-${randomBytes(12).toString("hex")}`;
     this.logFile = path.join(this.dir, "log");
@@ -50,6 +50,7 @@ class Gateway {
       ...(migrations ? { migrations } : {}),
       ports: Array(isolates).fill(0),
       crossings,
+      ledgers,
       vars: { ADMIN_TOKEN: this.adminToken, UP_KEY: "sk-up-secret", UP2_KEY: "sk-up2-secret", ...(graceMs ? { EDGEHOLD_HOLD_GRACE_MS: graceMs } : {}), ...vars },
     };
     this.waiting = new Map();
@@ -109,9 +110,15 @@ class Gateway {
   }
 
   /** Rows of a query against the real D1, also while the gateway's view of it is broken. */
-  sql(text, ...values) { return this.#host("sql", { text, values }); }
+  sql(text, ...values) { return this.sqlIn("DB", text, ...values); }
 
-  /** ok · fail · lost · slow:MS, in every isolate. */
+  /** The same, against the database of a binding. */
+  sqlIn(database, text, ...values) { return this.#host("sql", { database, text, values }); }
+
+  /** Runs the scheduled handler, as the cron trigger does, and waits for its end. */
+  scheduled() { return this.#host("scheduled"); }
+
+  /** ok · fail · lost · slow:MS · reject:TEXT, in every isolate. */
   async d1(mode) { for (const url of this.urls) await fetch(`${url}/__rig/d1/${encodeURIComponent(mode)}`); }
 
   /** How many statements failed by order of `d1`, in the isolate of the objects. */

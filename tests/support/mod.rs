@@ -190,6 +190,7 @@ impl Object {
                     self.bases.retain(|id, _| !ids.contains(id));
                 }
                 Write::Event { .. } => {}
+                other => panic!("a request never writes {other:?}"),
             }
         }
         self.alarm = effect.alarm.or(self.alarm);
@@ -221,6 +222,7 @@ impl Object {
             entries: self.entries.iter().map(|(n, (settled, body))| (*n, *settled, body.clone())).collect(),
             leases: self.leases.values().cloned().collect(),
             late: self.late.clone().into_iter().collect(),
+            ..Stored::default()
         };
         self.ledger = Ledger::load(&stored, now, utc_only).unwrap();
     }
@@ -782,7 +784,7 @@ impl World for Fake {
         answer.closed = true;
     }
 
-    async fn sql(&self, _: &[Statement]) -> Result<Vec<Value>, Fault> {
+    async fn sql_in(&self, _: &str, _: &[Statement]) -> Result<Vec<Value>, Fault> {
         panic!("a chat request never asks D1")
     }
 

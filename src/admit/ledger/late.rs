@@ -20,8 +20,8 @@ use serde_json::value::RawValue;
 
 /// How long a settlement may be late.
 pub(super) const LATE_MS: i64 = DAY_MS;
-/// Adjustments have attempt numbers from here.
-pub(super) const ADJUSTMENT_FROM: u32 = 1_001;
+/// Adjustments of this kind have attempt numbers from here; those of a re-rating have smaller ones ([`crate::settle::rerate`]).
+pub(super) const ADJUSTMENT_FROM: u32 = 900_001;
 
 /// What is remembered of a hold that expired.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -38,9 +38,10 @@ pub(super) fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerR
         duration_ms: 1,
         upstream_id: None,
         metadata: None,
+        error: None,
         adjusts: None,
         reason: None,
-        error: None,
+        service_tier: None,
     }
 }
 
@@ -58,7 +59,12 @@ pub(super) struct Object {
     pub(super) leases: BTreeMap<String, String>,
     late: BTreeMap<String, String>,
     pub(super) events: BTreeMap<String, String>,
+    quarantine: BTreeMap<u64, String>,
+    adjusted: BTreeMap<String, String>,
+    database: Option<String>,
     pub(super) d1: BTreeMap<(String, u32), LedgerRow>,
+    /// Requests whose rows D1 refuses.
+    refused: BTreeSet<String>,
     pub(super) alarm: Option<Timestamp>,
 }
 
@@ -73,7 +79,11 @@ impl Object {
             leases: BTreeMap::new(),
             late: BTreeMap::new(),
             events: BTreeMap::new(),
+            quarantine: BTreeMap::new(),
+            adjusted: BTreeMap::new(),
+            database: None,
             d1: BTreeMap::new(),
+            refused: BTreeSet::new(),
             alarm: None,
         };
         let nodes = vec![
@@ -95,6 +105,22 @@ impl Object {
                 Write::DropEntries { numbers } => {
                     self.entries.retain(|number, _| !numbers.contains(number));
                 }
+                Write::Outbox { number, body } => {
+                    self.entries.insert(number, (true, body));
+                }
+                Write::Quarantine { number, body } => {
+                    self.quarantine.insert(number, body);
+                }
+                Write::Release { number } => {
+                    self.quarantine.remove(&number);
+                }
+                Write::Adjusted { id, body: Some(body) } => {
+                    self.adjusted.insert(id, body);
+                }
+                Write::Adjusted { id, body: None } => {
+                    self.adjusted.remove(&id);
+                }
+                Write::Database { name } => self.database = Some(name),
                 Write::Node { id, body } => {
                     self.nodes.insert(id, body);
                 }
@@ -145,6 +171,9 @@ impl Object {
                 .collect(),
             leases: self.leases.values().cloned().collect(),
             late: self.late.clone().into_iter().collect(),
+            quarantine: self.quarantine.clone().into_iter().collect(),
+            adjusted: self.adjusted.clone().into_iter().collect(),
+            database: self.database.clone(),
         };
         self.ledger = Ledger::load(&stored, now, utc_only).unwrap();
     }
@@ -169,20 +198,27 @@ impl Object {
             .filter(|(_, (settled, _))| *settled)
             .map(|(n, (_, body))| (*n, body.clone()))
             .collect();
-        let more = batch.len() > 3;
-        batch.truncate(3);
-        if d1_works || lost {
-            for (_, body) in &batch {
-                let entry: Entry = serde_json::from_str(body).unwrap();
-                for row in read::<Vec<LedgerRow>>(entry.rows.get()).unwrap() {
-                    self.d1.entry((row.request_id.clone(), row.attempt)).or_insert(row);
-                }
+        let mut more = batch.len() > 3;
+        batch.truncate(3.min(self.ledger.batch_size() as usize));
+        if let Some(again) = self.ledger.retrying() {
+            batch = vec![again];
+            more = false;
+        }
+        let rows: Vec<LedgerRow> = match rows_of(&batch).as_str() {
+            "" => vec![],
+            rows => serde_json::from_str(rows).unwrap(),
+        };
+        let refused = rows.iter().any(|row| self.refused.contains(&row.request_id));
+        if (d1_works || lost) && !refused {
+            for row in rows {
+                self.d1.entry((row.request_id.clone(), row.attempt)).or_insert(row);
             }
         }
-        let effect = if d1_works && !lost {
+        let effect = if d1_works && !lost && !refused {
             self.ledger.drained(now, &batch, more)
         } else {
-            self.ledger.drain_failed(now, "D1_ERROR")
+            let error = if refused { "CHECK constraint failed" } else { "Network connection lost" };
+            self.ledger.drain_failed(now, error, &batch, d1_works && !lost)
         };
         self.keep(effect);
     }
@@ -297,7 +333,7 @@ fn a_hold_nobody_settles_becomes_one_row_at_its_bound() {
     object.alarm(T0.plus_ms(10_000), true, false);
     let costs: Vec<(u32, Option<u32>, i64)> =
         object.d1.values().map(|row| (row.attempt, row.adjusts, row.cost_nanousd.0)).collect();
-    assert_eq!(costs, [(1, None, 50), (2, None, 4), (1_001, Some(1), -43)]);
+    assert_eq!(costs, [(1, None, 50), (2, None, 4), (900_001, Some(1), -43)]);
 }
 
 #[test]
@@ -325,12 +361,121 @@ fn what_comes_while_the_alarm_is_at_work_is_not_forgotten() {
 fn a_batch_that_fails_is_made_smaller() {
     let mut ledger = Ledger::default();
     let first = ledger.batch_size();
-    for _ in 0..40 {
-        let _ = ledger.drain_failed(T0, "string or blob too big");
+    for takes_others in [true, false] {
+        for _ in 0..40 {
+            let batch = vec![(0, String::new()); ledger.batch_size() as usize];
+            let _ =
+                ledger.drain_failed(T0, "string or blob too big", &batch, takes_others && batch.len() > 1);
+        }
+        assert!(first > 1 && ledger.batch_size() == 1);
+        for _ in 0..8 {
+            let _ = ledger.drained(T0, &[], false);
+        }
+        assert_eq!(ledger.batch_size(), first);
     }
-    assert!(first > 1 && ledger.batch_size() == 1);
-    let _ = ledger.drained(T0, &[], false);
-    assert_eq!(ledger.batch_size(), first);
+}
+
+#[test]
+fn a_row_that_d1_refuses_is_set_aside_and_the_rest_goes_on() {
+    let mut object = Object::new(total(1_000), total(1_000), total(1_000));
+    let tickets = ["a", "b", "poison", "c", "d"];
+    for ticket in tickets {
+        object.hold(T0, ticket, "key_a", 50, 1);
+        object.settle(T0, ticket, &[7]);
+    }
+    object.refused.insert("poison".to_owned());
+    let mut now = T0.plus_ms(2_000);
+    for _ in 0..30 {
+        object.alarm(now, true, false);
+        now = now.plus_ms(2_000);
+        object.crash(now.plus_ms(-1));
+        // A reload forgets how often a row was refused; so not every time.
+        for _ in 0..12 {
+            object.alarm(now, true, false);
+            now = now.plus_ms(2_000);
+        }
+    }
+    assert_eq!(object.d1.len(), 4);
+    assert!(object.entries.is_empty());
+    let inspection = |object: &mut Object| match object.run(now, Command::Inspect) {
+        Reply::Inspection(inspection) => inspection,
+        other => panic!("{other:?}"),
+    };
+    let seen = inspection(&mut object);
+    assert_eq!((seen.outbox, seen.quarantined, seen.spent_total_nanousd), (0, 1, NanoUsd(35)));
+    assert_eq!(seen.quarantine[0].request_ids, ["poison"]);
+    assert_eq!(seen.quarantine[0].error, "CHECK constraint failed");
+    assert_eq!(seen.last_drain_error, None, "what is set aside is no failure any more");
+    assert!(matches!(
+        object.run(now, Command::Find { ticket: "poison".to_owned() }),
+        Reply::Found { state, rows } if state == "settled" && rows.len() == 1
+    ));
+    // Tried again in vain, then with success.
+    for (still_refused, rows) in [(true, 4), (false, 5)] {
+        if !still_refused {
+            object.refused.clear();
+        }
+        assert_eq!(object.run(now, Command::RetryQuarantine), Reply::Retrying { rows: 1 });
+        object.crash(now);
+        object.alarm(now, true, false);
+        assert_eq!(object.d1.len(), rows);
+        let seen = inspection(&mut object);
+        assert_eq!((seen.quarantined, seen.spent_total_nanousd), (u64::from(still_refused), NanoUsd(35)));
+    }
+    assert!(object.quarantine.is_empty());
+}
+
+#[test]
+fn an_outage_sets_nothing_aside() {
+    let mut object = Object::new(total(1_000), total(1_000), total(1_000));
+    object.hold(T0, "t", "key_a", 50, 1);
+    object.settle(T0, "t", &[7]);
+    let mut now = T0;
+    for _ in 0..50 {
+        now = now.plus_ms(120_000);
+        object.alarm(now, false, false);
+    }
+    assert!(object.quarantine.is_empty());
+    assert_eq!(object.entries.len(), 1);
+}
+
+fn adjustment(id: &str, rows: &[LedgerRow]) -> Command {
+    Command::Adjust(crate::admit::wire::Adjustment {
+        adjustment_id: id.to_owned(),
+        key: KeyId("key_a".to_owned()),
+        at: T0,
+        rows: raw(&rows),
+        cost: rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd)),
+    })
+}
+
+#[test]
+fn an_adjustment_counts_once_whatever_it_is_made_with() {
+    let mut object = Object::new(total(1_000), total(1_000), total(1_000));
+    object.hold(T0, "t", "key_a", 50, 1);
+    object.settle(T0, "t", &[40]);
+    let one = LedgerRow { outcome: Outcome::Adjustment, adjusts: Some(1), ..row("t", 1_001, -15, 0) };
+    let other = LedgerRow { outcome: Outcome::Adjustment, adjusts: Some(1), ..row("u", 1_001, 5, 0) };
+    for _ in 0..3 {
+        assert_eq!(object.run(T0, adjustment("x", std::slice::from_ref(&one))), Reply::Settled);
+        assert_eq!(object.spent(T0), NanoUsd(25));
+        object.crash(T0);
+        assert_eq!(object.spent(T0), NanoUsd(25));
+    }
+    object.alarm(T0.plus_ms(2_000), true, false);
+    assert_eq!(object.d1.len(), 2);
+    // After it was drained, in other company: only the new one counts.
+    object.run(T0.plus_ms(3_000), adjustment("y", &[one, other]));
+    assert_eq!(object.spent(T0), NanoUsd(30));
+    object.alarm(T0.plus_ms(5_000), true, false);
+    assert_eq!(object.d1.values().map(|row| row.cost_nanousd.0).sum::<i64>(), 30);
+    assert_eq!(object.adjusted.len(), 2);
+    // A day later nobody who computed it then is still at work.
+    let later = T0.plus_ms(90_000_000);
+    object.hold(later, "v", "key_a", 50, 1);
+    object.settle(later, "v", &[1]);
+    object.alarm(later.plus_ms(2_000), true, false);
+    assert!(object.adjusted.is_empty());
 }
 
 #[test]
@@ -457,6 +602,13 @@ fn the_wire_is_what_deployed_workers_speak() {
     let describe = r#"{"describe":{"key":"key_a"}}"#;
     assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(describe).unwrap()).unwrap(), describe);
     assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
+    let adjust = r#"{"adjust":{"adjustment_id":"adj_1","key":"key_a","at":5,"rows":[],"cost":-7}}"#;
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(adjust).unwrap()).unwrap(), adjust);
+    // object.js knows this one by its text.
+    assert_eq!(serde_json::to_string(&Command::Audit).unwrap(), r#""audit""#);
+    assert_eq!(serde_json::to_string(&Command::RetryQuarantine).unwrap(), r#""retry_quarantine""#);
+    let older = r#"{"inspection":{"limits":[],"spent_total_nanousd":1,"held":0,"held_nanousd":0,"outbox":0,"outbox_oldest_ms":null,"last_drain_error":null}}"#;
+    assert!(matches!(serde_json::from_str(older), Ok(Reply::Inspection(seen)) if seen.quarantined == 0));
     let held: Reply = serde_json::from_str(r#"{"held":{"from_the_future":1}}"#).unwrap();
     assert_eq!(held, Reply::Held(Standing::default()));
     let refused = Reply::Refused(Refusal::Rate {
@@ -475,11 +627,33 @@ fn the_wire_is_what_deployed_workers_speak() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Hold { ticket: u8, key_b: bool, bound: i64, tokens: u64 },
-    Settle { ticket: u8, costs: Vec<i64> },
+    Hold {
+        ticket: u8,
+        key_b: bool,
+        bound: i64,
+        tokens: u64,
+    },
+    Settle {
+        ticket: u8,
+        costs: Vec<i64>,
+    },
     Wait(i64),
-    Alarm { d1_works: bool, lost: bool },
+    Alarm {
+        d1_works: bool,
+        lost: bool,
+    },
     Crash,
+    /// D1 refuses the rows of a request from now on.
+    Refuse {
+        ticket: u8,
+    },
+    /// D1 takes everything again, and the operator has the refused rows tried again.
+    Mend,
+    /// A request is found to have cost less.
+    Adjust {
+        ticket: u8,
+        less: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -491,6 +665,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (20_000i64..90_000_000).prop_map(Step::Wait),
         3 => (any::<bool>(), any::<bool>()).prop_map(|(d1_works, lost)| Step::Alarm { d1_works, lost }),
         1 => Just(Step::Crash),
+        1 => (0u8..30).prop_map(|ticket| Step::Refuse { ticket }),
+        1 => Just(Step::Mend),
+        1 => (0u8..30, 0i64..3).prop_map(|(ticket, less)| Step::Adjust { ticket, less }),
     ]
 }
 
@@ -551,6 +728,20 @@ proptest! {
                     prop_assert_eq!(&before, &(object.spent(now), object.limits(now, "key_a"), object.limits(now, "key_b")),
                         "what is loaded is what was forgotten");
                 }
+                Step::Refuse { ticket } => {
+                    object.refused.insert(format!("t{ticket}a"));
+                }
+                Step::Mend => {
+                    object.refused.clear();
+                    object.run(now, Command::RetryQuarantine);
+                }
+                Step::Adjust { ticket, less } => {
+                    let ticket = format!("t{ticket}a");
+                    if finished.contains(&ticket) {
+                        let row = LedgerRow { adjusts: Some(1), ..row(&ticket, 1_001, -less, 0) };
+                        object.run(now, adjustment(&format!("{ticket}/1001"), &[row]));
+                    }
+                }
             }
             for key in ["key_a", "key_b"] {
                 for status in object.limits(now, key) {
@@ -560,11 +751,14 @@ proptest! {
             }
         }
         // Everything ends by itself: D1 is back, and the object is woken only when it asked to be.
+        object.refused.clear();
+        object.run(now, Command::RetryQuarantine);
         for _ in 0..200 {
             let Some(at) = object.alarm else { break };
             now = now.max(at);
             object.alarm(now, true, false);
         }
+        prop_assert!(object.quarantine.is_empty(), "{:?}", object.quarantine);
         prop_assert!(object.entries.is_empty(), "nothing is left behind: {:?}", object.entries.keys());
         let ledger: i64 = object.d1.values().map(|row| row.cost_nanousd.0).sum();
         prop_assert_eq!(NanoUsd(ledger), object.spent(now), "the ledger is the object's total");

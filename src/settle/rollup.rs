@@ -1,0 +1,119 @@
+//! The statements that bring settled rows into D1: the ledger, and its sums by hour and by day.
+//!
+//! **Exactly once, with nothing remembered.** A batch is one transaction of two statements that take the same rows (a
+//! JSON array) as their one parameter: the first adds to the sums those rows that the ledger does not have yet, the
+//! second inserts them. So a row that is in the ledger is in the sums and no other way, whatever is repeated, lost or
+//! cut differently the next time; and nobody has to know what the sums were before.
+
+use super::{
+    raw,
+    row::{LedgerRow, Outcome},
+};
+use crate::{
+    model::{
+        money::NanoUsd,
+        time::{DAY_MS, HOUR_MS, Timestamp},
+    },
+    ports::Statement,
+};
+use serde_json::json;
+
+/// The columns of the ledger, in D1 and in [`LedgerRow`], which leaves out zeros.
+const INSERT: &str = "INSERT OR IGNORE INTO ledger (request_id, attempt, at_ms, customer_id, team_id, key_id, route, \
+requested_model, provider, model, outcome, status, streamed, input_tokens, cache_read_tokens, \
+cache_write_tokens, output_tokens, reasoning_tokens, audio_tokens, usage_estimated, usage_json, \
+cost_nanousd, price_version, first_byte_ms, duration_ms, upstream_id, metadata, error, adjusts, reason, \
+service_tier, rolled_up) SELECT \
+value->>'request_id', value->>'attempt', value->>'at_ms', value->>'customer_id', value->>'team_id', \
+value->>'key_id', value->>'route', value->>'requested_model', value->>'provider', value->>'model', \
+value->>'outcome', COALESCE(value->>'status', 0), COALESCE(value->>'streamed', 0), \
+COALESCE(value->>'input_tokens', 0), COALESCE(value->>'cache_read_tokens', 0), \
+COALESCE(value->>'cache_write_tokens', 0), COALESCE(value->>'output_tokens', 0), \
+COALESCE(value->>'reasoning_tokens', 0), COALESCE(value->>'audio_tokens', 0), \
+COALESCE(value->>'usage_estimated', 0), value->>'usage_json', COALESCE(value->>'cost_nanousd', 0), \
+value->>'price_version', value->>'first_byte_ms', COALESCE(value->>'duration_ms', 0), \
+value->>'upstream_id', value->>'metadata', value->>'error', value->>'adjusts', value->>'reason', \
+value->>'service_tier', 1 FROM json_each(?1)";
+
+/// Before [`INSERT`], in the same transaction. `new` are the rows the ledger does not have, each once.
+const ROLL_UP: &str = "WITH new AS (SELECT json_each.value AS row FROM json_each(?1) WHERE NOT EXISTS \
+(SELECT 1 FROM ledger WHERE ledger.request_id = json_each.value->>'request_id' \
+AND ledger.attempt = json_each.value->>'attempt') \
+GROUP BY json_each.value->>'request_id', json_each.value->>'attempt'), \
+span(ms) AS (VALUES (3600000), (86400000)) \
+INSERT INTO rollup (span_ms, start_ms, customer_id, team_id, key_id, route, provider, model, requests, attempts, \
+errors, input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, reasoning_tokens, audio_tokens, \
+cost_nanousd) SELECT span.ms, (row->>'at_ms') - (row->>'at_ms') % span.ms, row->>'customer_id', \
+COALESCE(row->>'team_id', ''), row->>'key_id', row->>'route', row->>'provider', row->>'model', \
+SUM(row->>'attempt' = 1), SUM(row->>'adjusts' IS NULL), \
+SUM(row->>'adjusts' IS NULL AND row->>'outcome' NOT IN ('ok', 'client_gone')), \
+SUM(COALESCE(row->>'input_tokens', 0)), SUM(COALESCE(row->>'cache_read_tokens', 0)), \
+SUM(COALESCE(row->>'cache_write_tokens', 0)), SUM(COALESCE(row->>'output_tokens', 0)), \
+SUM(COALESCE(row->>'reasoning_tokens', 0)), SUM(COALESCE(row->>'audio_tokens', 0)), \
+SUM(COALESCE(row->>'cost_nanousd', 0)) FROM new CROSS JOIN span WHERE true GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 \
+ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, attempts = attempts + excluded.attempts, \
+errors = errors + excluded.errors, input_tokens = input_tokens + excluded.input_tokens, \
+cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, \
+cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
+output_tokens = output_tokens + excluded.output_tokens, \
+reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, \
+audio_tokens = audio_tokens + excluded.audio_tokens, cost_nanousd = cost_nanousd + excluded.cost_nanousd";
+
+/// A customer that no one can be: ids are `cus_` and twelve characters.
+const PROBE: &str = "cus_probe";
+
+/// The transaction that takes rows (a JSON array of [`LedgerRow`], the one parameter of each statement) into the ledger and
+/// its sums.
+pub const INSERTION: [&str; 2] = [ROLL_UP, INSERT];
+
+fn insertion(rows: &str) -> Vec<Statement> {
+    INSERTION.into_iter().map(|sql| (sql.to_owned(), vec![json!(rows)])).collect()
+}
+
+/// A transaction that does what [`INSERTION`] does, with a row that is known to be good, and takes it out again: it
+/// succeeds if D1 takes rows at all. Asked when D1 refused others, to tell their fault from its own. A `SELECT 1`
+/// would not: a full database, and one without its migrations, answers it.
+#[must_use]
+pub fn probe() -> Vec<Statement> {
+    let row = LedgerRow {
+        request_id: "req_probe".to_owned(),
+        attempt: 1,
+        at_ms: Timestamp(0),
+        customer_id: PROBE.to_owned(),
+        team_id: None,
+        key_id: "key_probe".to_owned(),
+        route: String::new(),
+        requested_model: String::new(),
+        provider: String::new(),
+        model: String::new(),
+        outcome: Outcome::Ok,
+        status: 0,
+        streamed: false,
+        input_tokens: 0,
+        cache_read_tokens: 0,
+        cache_write_tokens: 0,
+        output_tokens: 0,
+        reasoning_tokens: 0,
+        audio_tokens: 0,
+        usage_estimated: false,
+        usage_json: None,
+        cost_nanousd: NanoUsd::ZERO,
+        price_version: String::new(),
+        first_byte_ms: None,
+        duration_ms: 0,
+        upstream_id: None,
+        metadata: None,
+        error: None,
+        adjusts: None,
+        reason: None,
+        service_tier: None,
+    };
+    let mut statements = insertion(raw(&[row]).get());
+    statements.push(("DELETE FROM ledger WHERE request_id = 'req_probe'".to_owned(), vec![]));
+    let span = [HOUR_MS, DAY_MS].map(|span| {
+        let sql = "DELETE FROM rollup WHERE span_ms = ?1 AND start_ms = 0 AND customer_id = ?2";
+        (sql.to_owned(), vec![json!(span), json!(PROBE)])
+    });
+    statements.extend(span);
+    statements
+}
