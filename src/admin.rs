@@ -1,8 +1,10 @@
 //! The operator's API under `/admin/v1`: customers, teams, keys, configuration, usage. The slower path.
 
 mod configs;
+mod events;
 mod fields;
 mod ledger;
+mod limits;
 mod nodes;
 mod reconcile;
 mod rerate;
@@ -83,6 +85,8 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
         ("GET", ["config", "versions"]) => configs::list(world).await,
         ("GET", ["config", "versions", version]) => configs::one(world, version).await,
         ("POST", ["config", "rollback"]) => configs::rollback(world, request).await,
+        ("GET", ["events"]) => events::list(world, request).await,
+        ("GET", ["keys", id, "limits"]) => nodes::limits(world, request, id).await,
         ("POST", ["ledger", "rerate"]) => rerate::rerate(world, request).await,
         ("GET", ["usage"]) => usage::report(world, request).await,
         ("GET", ["customers", id, "ledger"]) => ledger::inspect(world, id).await,
@@ -99,12 +103,12 @@ async fn dispatch<W: World>(world: &W, request: &ClientRequest) -> Result<Answer
             "DELETE" if *kind == "keys" => nodes::revoke(world, id).await,
             _ => Err(no_method(request)),
         },
-        (_, ["config"] | ["usage"] | ["ledger", "rerate"]) => Err(no_method(request)),
+        (_, ["config"] | ["usage"] | ["events"] | ["ledger", "rerate"]) => Err(no_method(request)),
         _ => Err(Refusal::new(
             404,
             "invalid_request_error",
             "not_found",
-            "There is nothing at this path. The admin API has config, customers, teams, keys and usage.",
+            "There is nothing at this path. The admin API has config, customers, teams, keys, events and usage.",
         )),
     }
 }
@@ -175,7 +179,7 @@ fn not_found(what: &str, id: &str) -> Refusal {
 }
 
 /// The value of a query parameter, percent-decoded.
-fn parameter(request: &ClientRequest, name: &str) -> Option<String> {
+pub(crate) fn parameter(request: &ClientRequest, name: &str) -> Option<String> {
     request
         .query
         .split('&')

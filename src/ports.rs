@@ -245,6 +245,8 @@ pub trait World {
     fn adopt_policy(&self, policy: Rc<Policy>);
     /// A key changed here: what this isolate remembers of it is forgotten.
     fn forget_key(&self, digest: &KeyDigest);
+    /// Whether the runtime knows a time zone of this name.
+    fn knows_zone(&self, zone: &str) -> bool;
     /// A line in the operator's log. Never prompts, never credentials.
     fn log(&self, message: &str);
 }

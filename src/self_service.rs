@@ -1,7 +1,7 @@
 //! What a virtual key may learn about itself: its limits, its requests, its models.
 
 use crate::{
-    admin,
+    admin::{self, parameter},
     admit::wire::{Command, KeyRecord, Reply},
     authenticate::authenticate,
     config::policy::{Condition, Policy},
@@ -32,7 +32,7 @@ async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Res
     // What the object is asked anyway is asked of it whole; a revoked key learns nothing here.
     let key = authenticate(world, request, path == "/v1/key" || path.starts_with("/v1/requests/")).await?;
     if path == "/v1/key" {
-        return describe(world, &key).await;
+        return describe(world, &key, parameter(request, "user")).await;
     }
     if let Some(id) = path.strip_prefix("/v1/requests/") {
         return find(world, &key, id).await;
@@ -80,9 +80,9 @@ fn models(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
         .collect()
 }
 
-async fn describe<W: World>(world: &W, key: &KeyRecord) -> Result<Value, Refusal> {
-    let reply =
-        world.ledger(&key.customer, &Command::Describe { key: key.id.clone() }).await.map_err(unavailable)?;
+async fn describe<W: World>(world: &W, key: &KeyRecord, user: Option<String>) -> Result<Value, Refusal> {
+    let command = Command::Describe { key: key.id.clone(), user };
+    let reply = world.ledger(&key.customer, &command).await.map_err(unavailable)?;
     let Reply::Limits { limits } = reply else {
         return Err(Refusal::unavailable(format!("the object answered a description with {reply:?}")));
     };

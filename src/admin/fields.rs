@@ -1,19 +1,12 @@
 //! Reading the members of an admin request one by one, so that every error names the member and what was expected.
 
-use crate::{
-    admit::wire::Limits,
-    model::{money::NanoUsd, time::Timestamp},
-    refusal::Refusal,
-};
-use serde_json::{Map, Value, json};
+use super::limits::wrong;
+use crate::{model::time::Timestamp, refusal::Refusal};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The members of a request not yet read. `null` is a value: it clears.
 pub(super) struct Fields(Map<String, Value>);
-
-fn wrong(name: &str, expected: &str) -> Refusal {
-    Refusal::bad_param("invalid_value", name, format!("Invalid '{name}': expected {expected}."))
-}
 
 impl Fields {
     /// The body as an object.
@@ -115,79 +108,8 @@ impl Fields {
         if size > 4_096 { Err(expected()) } else { Ok(Some(metadata)) }
     }
 
-    /// `budget_usd` and `rate_limit`: each replaces the whole of what was set.
-    pub(super) fn limits(&mut self, limits: &mut Limits) -> Result<(), Refusal> {
-        if let Some(mut budget) =
-            self.object("budget_usd", "an object such as {\"day\": 5, \"month\": 100, \"total\": 1000}")?
-        {
-            (limits.day, limits.month, limits.total) = (
-                dollars(&mut budget, "day")?,
-                dollars(&mut budget, "month")?,
-                dollars(&mut budget, "total")?,
-            );
-            only(&budget, "budget_usd", "day, month, total")?;
-        }
-        if let Some(mut rate) =
-            self.object("rate_limit", "an object such as {\"rpm\": 60, \"tpm\": 100000}")?
-        {
-            (limits.rpm, limits.tpm) = (positive(&mut rate, "rpm")?, positive(&mut rate, "tpm")?);
-            only(&rate, "rate_limit", "rpm, tpm")?;
-        }
-        Ok(())
+    /// All members not yet read.
+    pub(super) const fn members(&mut self) -> &mut Map<String, Value> {
+        &mut self.0
     }
-
-    fn object(&mut self, name: &str, expected: &str) -> Result<Option<Map<String, Value>>, Refusal> {
-        match self.0.remove(name) {
-            None => Ok(None),
-            Some(Value::Null) => Ok(Some(Map::new())),
-            Some(Value::Object(members)) => Ok(Some(members)),
-            Some(_) => Err(wrong(name, expected)),
-        }
-    }
-}
-
-fn only(rest: &Map<String, Value>, inside: &str, known: &str) -> Result<(), Refusal> {
-    match rest.keys().next() {
-        None => Ok(()),
-        Some(name) => Err(Refusal::bad_param(
-            "unknown_parameter",
-            &format!("{inside}.{name}"),
-            format!("Unknown member '{name}' in {inside}. Known: {known}."),
-        )),
-    }
-}
-
-fn dollars(members: &mut Map<String, Value>, name: &str) -> Result<Option<NanoUsd>, Refusal> {
-    let text = match members.remove(name) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::String(text)) => text,
-        Some(_) => String::new(),
-    };
-    NanoUsd::parse_usd(&text).map(Some).ok_or_else(|| {
-        wrong(
-            &format!("budget_usd.{name}"),
-            "dollars of at least 0 with at most nine decimals, such as 12.5 or \"0.000000001\"",
-        )
-    })
-}
-
-fn positive(members: &mut Map<String, Value>, name: &str) -> Result<Option<u64>, Refusal> {
-    match members.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .filter(|count| *count > 0)
-            .map(Some)
-            .ok_or_else(|| wrong(&format!("rate_limit.{name}"), "a positive whole number per minute")),
-    }
-}
-
-/// Limits as the API shows them.
-pub(super) fn shown(limits: &Limits) -> (Value, Value) {
-    let dollars = |amount: Option<NanoUsd>| amount.map(|amount| amount.to_string());
-    (
-        json!({"day": dollars(limits.day), "month": dollars(limits.month), "total": dollars(limits.total)}),
-        json!({"rpm": limits.rpm, "tpm": limits.tpm}),
-    )
 }

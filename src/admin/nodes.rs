@@ -3,11 +3,7 @@
 //! A change goes to D1 first, which is the authority, then to the customer's object, which enforces it from then on, then
 //! to KV. If a later step fails the answer says so, and the same request may be made again.
 
-use super::{
-    Answer,
-    fields::{self, Fields},
-    not_found, parameter, unavailable,
-};
+use super::{Answer, fields::Fields, limits, not_found, parameter, unavailable};
 use crate::{
     admit::wire::{Command, KeyRecord, Level, Limits, NodeSpec, Reply},
     config::policy::Pattern,
@@ -113,13 +109,13 @@ impl Node {
     }
 
     fn shown(&self) -> Value {
-        let (budget_usd, rate_limit) = fields::shown(&self.body.limits);
         let mut shown = json!({
             "object": self.level.word(), "id": self.id, "name": self.name, "blocked": self.body.blocked,
-            "budget_usd": budget_usd, "rate_limit": rate_limit, "metadata": self.body.metadata,
+            "each_user": self.body.each_user.as_ref().map(limits::shown), "metadata": self.body.metadata,
             "created_at": self.created_at.to_rfc3339(), "revision": self.revision,
         });
         if let Some(members) = shown.as_object_mut() {
+            members.extend(limits::shown(&self.body.limits));
             if self.level != Level::Customer {
                 members.insert("customer_id".to_owned(), json!(self.customer));
             }
@@ -159,8 +155,10 @@ fn required(value: Option<Option<String>>, name: &str) -> Result<String, Refusal
     })
 }
 
-const CUSTOMER_FIELDS: &[&str] = &["name", "blocked", "budget_usd", "rate_limit", "metadata"];
-const TEAM_FIELDS: &[&str] = &["customer_id", "name", "blocked", "budget_usd", "rate_limit", "metadata"];
+const CUSTOMER_FIELDS: &[&str] =
+    &["name", "blocked", "budget_usd", "rate_limit", "limits", "each_user", "metadata"];
+const TEAM_FIELDS: &[&str] =
+    &["customer_id", "name", "blocked", "budget_usd", "rate_limit", "limits", "each_user", "metadata"];
 const KEY_FIELDS: &[&str] = &[
     "customer_id",
     "team_id",
@@ -171,6 +169,8 @@ const KEY_FIELDS: &[&str] = &[
     "default_max_tokens",
     "budget_usd",
     "rate_limit",
+    "limits",
+    "each_user",
     "metadata",
 ];
 
@@ -183,8 +183,17 @@ fn known(level: Level) -> &'static [&'static str] {
 }
 
 /// Members that may be given at creation and changed later.
-fn read_changes(fields: &mut Fields, level: Level, body: &mut Body) -> Result<(), Refusal> {
-    fields.limits(&mut body.limits)?;
+fn read_changes<W: World>(
+    world: &W,
+    fields: &mut Fields,
+    level: Level,
+    body: &mut Body,
+) -> Result<(), Refusal> {
+    let zones = |zone: &str| world.knows_zone(zone);
+    limits::read(fields.members(), "", &mut body.limits, &zones)?;
+    if let Some(each_user) = limits::read_each_user(fields.members(), &zones)? {
+        body.each_user = each_user;
+    }
     if let Some(blocked) = fields.flag("blocked")? {
         body.blocked = blocked;
     }
@@ -214,7 +223,7 @@ pub(super) async fn create<W: World>(
     let mut fields = Fields::read(&request.body)?;
     let name = fields.text("name")?;
     let mut body = Body::default();
-    read_changes(&mut fields, level, &mut body)?;
+    read_changes(world, &mut fields, level, &mut body)?;
     let (id, customer, team, name, key) = match level {
         Level::Customer => {
             let id = CustomerId::mint(world.random());
@@ -358,7 +367,7 @@ pub(super) async fn change<W: World>(
         renamed = name != node.name && level != Level::Key;
         node.name = name;
     }
-    read_changes(&mut fields, level, &mut node.body)?;
+    read_changes(world, &mut fields, level, &mut node.body)?;
     let changeable: Vec<&str> =
         known(level).iter().copied().filter(|name| !matches!(*name, "customer_id" | "team_id")).collect();
     fields.finish(&changeable)?;
@@ -412,4 +421,18 @@ async fn republish_keys<W: World>(world: &W, parent: &Node) -> Result<(), Refusa
         store(world, &mut key).await?;
     }
     Ok(())
+}
+
+/// Every limit above a key with its figures; with `user`, that end user's as well.
+pub(super) async fn limits<W: World>(
+    world: &W,
+    request: &ClientRequest,
+    id: &str,
+) -> Result<Answer, Refusal> {
+    let node = find(world, Level::Key, id).await?;
+    let command = Command::Describe { key: KeyId(node.id), user: parameter(request, "user") };
+    match world.ledger(&node.customer, &command).await.map_err(unavailable)? {
+        Reply::Limits { limits } => Ok((200, json!({"object": "list", "data": limits, "has_more": false}))),
+        other => Err(Refusal::unavailable(format!("the object answered a description with {other:?}"))),
+    }
 }

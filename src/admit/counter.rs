@@ -158,9 +158,22 @@ impl Counter {
         }
     }
 
-    /// The start of the slot that is current: with it an event has a name that does not repeat.
+    /// The start of the window that is current: with it an event has a name that does not repeat. A rolling window has
+    /// none; its length, or a minute if that is longer, is what an event holds for.
     pub(super) fn current(&self) -> i64 {
-        self.slots.back().map_or(0, |slot| slot.start)
+        let start = self.slots.back().map_or(0, |slot| slot.start);
+        match self.scope.window {
+            Window::Rolling(ms) => {
+                let ms = ms.max(60_000);
+                start.div_euclid(ms) * ms
+            }
+            Window::Total | Window::Calendar(..) => start,
+        }
+    }
+
+    /// Whether nothing is counted now.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.used == 0 && self.held == 0 && self.leased == 0
     }
 
     pub(super) fn stored(&self) -> StoredCounter {

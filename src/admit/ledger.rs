@@ -19,6 +19,7 @@ mod outbox;
 mod quarantine;
 mod stored;
 mod thresholds;
+mod users;
 
 pub use audit::AUDITED_ROWS;
 pub use outbox::{entries_of, rows_of};
@@ -44,8 +45,7 @@ use crate::{
 };
 use entry::{base, read, tokens, write};
 use late::Late;
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Settled rows wait this long for company before they are drained.
 pub const DRAIN_DELAY_MS: i64 = 1_000;
@@ -74,8 +74,14 @@ pub struct Ledger {
     drain_at: Option<Timestamp>,
     /// The latest time seen: a clock that steps back is not followed.
     now: Timestamp,
-    /// Thresholds already noted, by node and limit: the window, and how much of it.
-    noted: HashMap<(String, String), (i64, u8)>,
+    /// Thresholds already noted, by node and limit: the window, the amount of the limit, and how much of it.
+    noted: HashMap<(String, String), (i64, i64, u8)>,
+    /// Ids of end users' nodes, the one looked at longest ago first.
+    users: VecDeque<String>,
+    /// What they weigh in memory.
+    user_weight: usize,
+    /// Events that D1 did not take are offered again then.
+    events_at: Option<Timestamp>,
     zones: Zones,
     /// Writes of nodes that came into being on the way.
     unsaved: Vec<Write>,
@@ -107,6 +113,9 @@ impl Default for Ledger {
             drain_at: None,
             now: Timestamp(0),
             noted: HashMap::new(),
+            users: VecDeque::new(),
+            user_weight: 0,
+            events_at: None,
             zones: utc_only,
             unsaved: Vec::new(),
             touched: BTreeSet::new(),
@@ -134,6 +143,9 @@ impl Ledger {
     fn change(&mut self, chain: &[String], counted: Counted<'_>, change: &Change) {
         let (now, zones) = (self.now, self.zones);
         for id in chain {
+            if self.is_forgotten(id) {
+                continue;
+            }
             let node = self.node(id);
             node.live.roll(now);
             node.live.change(counted, change, zones);
@@ -156,7 +168,9 @@ impl Ledger {
             Command::Lookup { digest } => {
                 Effect::only(Reply::Key { record: self.keys.get(&digest.0).cloned() })
             }
-            Command::Describe { key } => Effect::only(Reply::Limits { limits: self.describe(now, &key) }),
+            Command::Describe { key, user } => {
+                Effect::only(Reply::Limits { limits: self.describe(now, &key, user.as_deref()) })
+            }
             Command::Find { ticket } => Effect::only(match self.holds.get(&ticket) {
                 Some((_, entry)) => Reply::Found {
                     state: "held".to_owned(),
@@ -189,8 +203,8 @@ impl Ledger {
         }
     }
 
-    /// The chain of nodes of a request, from the key up, then its end user's, then its route's.
-    fn chain(&mut self, key: &KeyId, user: Option<&str>, route: Option<&RouteLimit>) -> Option<Vec<String>> {
+    /// A key and the levels above it.
+    fn owners(&self, key: &KeyId) -> Option<Vec<String>> {
         let node = self.nodes.get(key.as_str()).filter(|node| node.spec.level == Level::Key)?;
         let team = node.spec.team.as_ref().map(|team| team.0.clone());
         let customer = self.customer.clone()?;
@@ -201,46 +215,30 @@ impl Ledger {
         {
             return None;
         }
-        let mut chain: Vec<String> =
-            [Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect();
+        Some([Some(key.0.clone()), team, Some(customer)].into_iter().flatten().collect())
+    }
+
+    /// The chain of nodes of a request, from the key up, then its end user's, then its route's.
+    fn chain(&mut self, key: &KeyId, user: Option<&str>, route: Option<&RouteLimit>) -> Option<Vec<String>> {
+        let mut chain = self.owners(key)?;
         if let Some(user) = user {
-            let limited = chain.iter().filter_map(|id| {
-                let limits = self.nodes.get(id)?.spec.each_user.clone()?;
-                Some((user_id(id, user), limits))
-            });
-            for (id, limits) in limited.collect::<Vec<_>>() {
-                self.limit_bare(&id, Level::User, limits);
+            for (id, limits) in self.limits_of_user(&chain, user) {
+                self.limit_user(&id, limits);
                 chain.push(id);
             }
         }
         if let Some(route) = route {
             let id = format!("route:{}", route.name);
-            self.limit_bare(
-                &id,
-                Level::Route,
-                Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() },
-            );
+            // Its two limits use counters that every node has, so that nothing needs to be stored.
+            let limits = Limits { rpm: route.rpm, tpm: route.tpm, ..Limits::default() };
+            let number = self.number;
+            let node = self.node(&id);
+            if node.spec.limits != limits {
+                node.specify(NodeSpec { limits, ..bare(&id) }, number);
+            }
             chain.push(id);
         }
         Some(chain)
-    }
-
-    /// A node that is specified by whoever asks for it.
-    fn limit_bare(&mut self, id: &str, level: Level, limits: Limits) {
-        let number = self.number;
-        let node = self.node(id);
-        if node.spec.limits == limits && node.spec.level == level {
-            return;
-        }
-        node.specify(NodeSpec { limits, level, ..bare(id) }, number);
-        // A route's two limits use counters that every node has; an end user's must be known again after an eviction.
-        if level == Level::User
-            && let Some(node) = self.nodes.get(id)
-            && let Ok(body) = serde_json::to_string(&node.spec)
-        {
-            self.unsaved.push(Write::Node { id: id.to_owned(), body });
-            self.unsaved.extend(base(id, node));
-        }
     }
 
     /// Whether there are counters now that there were not.
@@ -265,6 +263,9 @@ impl Ledger {
 
     fn hold(&mut self, now: Timestamp, mut hold: Hold) -> Effect {
         let refuse = |refusal| Effect::only(Reply::Refused(refusal));
+        if let Some(reply) = self.crowded(now, &hold) {
+            return Effect::only(reply);
+        }
         let Some(chain) = self.chain(&hold.key, hold.user.as_deref(), hold.route.as_ref()) else {
             return refuse(Refusal::UnknownKey);
         };
@@ -464,16 +465,22 @@ impl Ledger {
         Effect { reply: Reply::Published, writes, alarm: None }
     }
 
-    fn describe(&mut self, now: Timestamp, key: &KeyId) -> Vec<LimitStatus> {
-        let chain = self.chain(key, None, None).unwrap_or_default();
+    /// Every limit above a key; with a user, that end user's as well.
+    fn describe(&self, now: Timestamp, key: &KeyId, user: Option<&str>) -> Vec<LimitStatus> {
+        let chain = self.owners(key).unwrap_or_default();
         let nodes = chain.iter().filter_map(|id| self.nodes.get(id));
-        nodes.flat_map(|node| node.statuses(now, self.zones)).collect()
+        let mut limits: Vec<LimitStatus> = nodes.flat_map(|node| node.statuses(now, self.zones)).collect();
+        for (id, of_user) in user.map(|user| self.limits_of_user(&chain, user)).unwrap_or_default() {
+            limits.extend(self.user_as_limited(&id, of_user).statuses(now, self.zones));
+        }
+        limits
     }
 
     fn inspect(&self, now: Timestamp) -> Inspection {
         let known = self.customer.is_some();
-        let mut limits: Vec<LimitStatus> =
-            self.nodes.values().flat_map(|node| node.statuses(now, self.zones)).collect();
+        // End users can be tens of thousands: their figures are asked for one by one.
+        let nodes = self.nodes.values().filter(|node| node.spec.level != Level::User);
+        let mut limits: Vec<LimitStatus> = nodes.flat_map(|node| node.statuses(now, self.zones)).collect();
         limits.sort_by(|a, b| (a.level, &a.id).cmp(&(b.level, &b.id)));
         let customer = self.customer.as_ref().and_then(|id| self.nodes.get(id));
         let open = || self.leases.values().filter(|lease| lease.closed.is_none());
@@ -483,6 +490,7 @@ impl Ledger {
             spent_total_nanousd: customer.map_or(NanoUsd::ZERO, |node| node.live.spent_ever()),
             held: self.holds.len() as u64,
             held_nanousd: self.holds.values().fold(NanoUsd::ZERO, |sum, (_, entry)| sum.plus(entry.bound)),
+            end_users: self.users.len() as u64,
             leases: open().count() as u64,
             leased_nanousd: open().fold(NanoUsd::ZERO, |sum, lease| sum.plus(lease.outstanding().money)),
             outbox: self.outbox,
@@ -527,6 +535,7 @@ impl Ledger {
                 writes.extend(self.finish(now, number, &entry));
             }
         }
+        writes.extend(self.forget_users(now));
         self.save(&mut writes);
         Effect { reply: Reply::Settled, writes, alarm: None }
     }
@@ -545,23 +554,13 @@ impl Ledger {
     /// The alarm to set, if the one that is set would come too late.
     fn plan_alarm(&mut self) -> Option<Timestamp> {
         let expiry = self.expiries.first().map(|(at, _)| *at);
-        let wanted = [expiry, self.drain_at].into_iter().flatten().min()?;
+        let wanted = [expiry, self.drain_at, self.events_at].into_iter().flatten().min()?;
         if self.alarm_at.is_some_and(|at| at <= wanted) {
             return None;
         }
         self.alarm_at = Some(wanted);
         Some(wanted)
     }
-}
-
-/// An end user's node: its id tells nothing of the name, and holds no character of it.
-fn user_id(owner: &str, user: &str) -> String {
-    let digest = Sha256::new().chain_update(owner).chain_update([0]).chain_update(user).finalize();
-    let mut id = format!("user:{owner}:");
-    for byte in digest.iter().take(12) {
-        id.push_str(&format!("{byte:02x}"));
-    }
-    id
 }
 
 #[cfg(test)]

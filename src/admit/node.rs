@@ -5,11 +5,15 @@ use super::{
     limit::{Amounts, Unit, Window, Zones},
     wire::{Level, LimitFigures, LimitStatus, Limits, NodeSpec, RateFigures, Refusal},
 };
-use crate::model::{money::NanoUsd, time::Timestamp};
+use crate::{
+    config::policy::Pattern,
+    model::{money::NanoUsd, time::Timestamp},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Counted in every node from its beginning, so that a limit set later knows what came before it.
+/// Counted in every node from its beginning, so that a limit set later knows what came before it. Not in those of end
+/// users: they are many.
 const ALWAYS: [(Unit, Window); 5] = [
     (Unit::Usd, Window::DAY),
     (Unit::Usd, Window::MONTH),
@@ -49,7 +53,7 @@ pub(super) struct Need {
     pub(super) unpriced: bool,
 }
 
-/// The counters of a node, in the order of [`ALWAYS`], then those its limits need.
+/// The counters of a node: [`ALWAYS`] in their order, if it has them, then those its limits need.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Counters(Vec<Counter>);
 
@@ -94,6 +98,11 @@ impl Counters {
         NanoUsd(self.0.get(EVER).map_or(0, Counter::used))
     }
 
+    /// Whether nothing is counted now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(Counter::is_empty)
+    }
+
     fn find(&self, scope: &Scope) -> Option<&Counter> {
         self.0.iter().find(|counter| counter.scope == *scope)
     }
@@ -121,7 +130,13 @@ struct StoredMoney {
 }
 
 impl StoredCounters {
-    pub(super) fn of(counters: &Counters) -> Self {
+    pub(super) fn of(counters: &Counters, always: usize) -> Self {
+        let named = |counters: &[Counter]| {
+            counters.iter().map(|counter| (counter.scope.name(), counter.stored())).collect()
+        };
+        if always == 0 {
+            return Self { more: named(&counters.0), ..Self::default() };
+        }
         let slots = |index: usize| counters.0.get(index).map(Counter::stored).unwrap_or_default().slots;
         let money = |index| {
             let last = slots(index).last().copied();
@@ -136,16 +151,11 @@ impl StoredCounters {
             total: money(EVER),
             requests: seconds(3),
             tokens: seconds(4),
-            more: counters
-                .0
-                .iter()
-                .skip(ALWAYS.len())
-                .map(|counter| (counter.scope.name(), counter.stored()))
-                .collect(),
+            more: named(counters.0.get(always..).unwrap_or_default()),
         }
     }
 
-    fn into(&self, counters: &mut Counters, zones: Zones) {
+    fn into(&self, counters: &mut Counters, always: usize, zones: Zones) {
         let money = |window: &Window, money: StoredMoney| {
             let (start, end) = window.slot(Timestamp(money.start), zones);
             if money.spent == 0 { vec![] } else { vec![(start, end, money.spent)] }
@@ -155,17 +165,17 @@ impl StoredCounters {
         };
         for (index, counter) in counters.0.iter_mut().enumerate() {
             let slots = match index {
-                0 => money(&Window::DAY, self.day),
-                1 => money(&Window::MONTH, self.month),
-                EVER => money(&Window::Total, self.total),
-                3 => seconds(&self.requests),
-                4 => seconds(&self.tokens),
-                _ => {
+                _ if index >= always => {
                     if let Some(stored) = self.more.get(&counter.scope.name()) {
                         counter.restore(stored);
                     }
                     continue;
                 }
+                0 => money(&Window::DAY, self.day),
+                1 => money(&Window::MONTH, self.month),
+                EVER => money(&Window::Total, self.total),
+                3 => seconds(&self.requests),
+                _ => seconds(&self.tokens),
             };
             counter.restore(&StoredCounter { since: 0, slots });
         }
@@ -186,6 +196,9 @@ struct Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Passed {
     pub(super) scope: String,
+    pub(super) unit: Unit,
+    pub(super) window: Window,
+    pub(super) models: Option<Pattern>,
     pub(super) window_start: i64,
     pub(super) percent: u8,
     pub(super) limit: i64,
@@ -218,11 +231,26 @@ impl Node {
         before && self.rule(number)
     }
 
+    /// How many counters it has whatever its limits are.
+    const fn always(&self) -> usize {
+        if matches!(self.spec.level, Level::User) { 0 } else { ALWAYS.len() }
+    }
+
+    /// The base counters as they are stored.
+    pub(super) fn stored(&self) -> StoredCounters {
+        StoredCounters::of(&self.base, self.always())
+    }
+
+    /// The names its counters are stored under.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = String> {
+        self.live.0.iter().map(|counter| counter.scope.name())
+    }
+
     fn rule(&mut self, number: u64) -> bool {
         let mut rules = Vec::new();
         let (mut live, mut base) = (Vec::new(), Vec::new());
         let mut grown = false;
-        for (index, (unit, window)) in ALWAYS.into_iter().enumerate() {
+        for (index, (unit, window)) in ALWAYS.into_iter().take(self.always()).enumerate() {
             let fresh = || Counter::new(Scope::plain(unit, window.clone()), 0);
             live.push(self.live.0.get(index).cloned().unwrap_or_else(fresh));
             base.push(self.base.0.get(index).cloned().unwrap_or_else(fresh));
@@ -254,7 +282,8 @@ impl Node {
 
     /// Reads the counters as they were stored, into both copies.
     pub(super) fn restore(&mut self, stored: &StoredCounters, zones: Zones) {
-        stored.into(&mut self.base, zones);
+        let always = self.always();
+        stored.into(&mut self.base, always, zones);
         self.live = self.base.clone();
     }
 
@@ -344,6 +373,9 @@ impl Node {
             let percent = rule.warn_at.iter().copied().filter(reached).max()?;
             Some(Passed {
                 scope: counter.scope.name(),
+                unit: counter.scope.unit,
+                window: counter.scope.window.clone(),
+                models: counter.scope.models.clone(),
                 window_start: counter.current(),
                 percent,
                 limit: rule.amount,
@@ -378,6 +410,7 @@ impl Node {
                     window: counter.scope.window.word(),
                     limit,
                     used: counter.used().saturating_add(counter.held()),
+                    held: counter.held(),
                     leased: counter.leased,
                     remaining,
                     resets_at,

@@ -47,6 +47,9 @@ pub enum Command {
     Describe {
         /// The key's id.
         key: KeyId,
+        /// An end user, whose limits are wanted too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
     },
     /// A request not yet drained: held or settled.
     Find {
@@ -280,6 +283,11 @@ pub enum Refusal {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         recalled: bool,
     },
+    /// So many end users are being counted that there is no room for another.
+    TooManyUsers {
+        /// How many.
+        limit: u64,
+    },
     /// The model has no price and this level has a budget.
     Unpriced {
         /// Where the budget is.
@@ -489,6 +497,9 @@ pub struct RateFigures {
     pub limit: i64,
     /// What it holds, upper bounds of requests under way included.
     pub used: i64,
+    /// The part of it that is held for requests under way.
+    #[serde(default)]
+    pub held: i64,
     /// Booked for isolates that decide by themselves, and not yet reported.
     #[serde(default)]
     pub leased: i64,
@@ -505,8 +516,11 @@ pub struct Inspection {
     /// Whether this object has a customer at all.
     #[serde(default)]
     pub known: bool,
-    /// Every limit of every node.
+    /// Every limit of every node but those of end users.
     pub limits: Vec<LimitStatus>,
+    /// End users of whom something is counted, once for each level that limits them.
+    #[serde(default)]
+    pub end_users: u64,
     /// Money ever settled.
     pub spent_total_nanousd: NanoUsd,
     /// Holds under way.

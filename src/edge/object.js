@@ -32,6 +32,10 @@ const WRITES = {
   late: "INSERT OR REPLACE INTO late VALUES (?, ?)",
   event: "INSERT OR IGNORE INTO event VALUES (?, ?)",
 };
+// Both take a list of ids.
+const FORGET = ["DELETE FROM node WHERE id IN (SELECT value FROM json_each(?))", "DELETE FROM base WHERE id IN (SELECT value FROM json_each(?))"];
+// Events that go to D1 at once.
+const EVENTS = 200;
 // A write without a body deletes.
 const DELETES = { lease: "DELETE FROM lease WHERE id = ?", late: "DELETE FROM late WHERE ticket = ?" };
 
@@ -104,11 +108,12 @@ export class Ledger {
     }
     const one = (line) => {
       const [what, name, body] = line.split("\t");
-      if (what === "drop") this.sql.exec(WRITES.drop, body);
+      if (what === "forget") for (const statement of FORGET) this.sql.exec(statement, body);
+      else if (what === "drop") this.sql.exec(WRITES.drop, body);
       else if (body === "" && DELETES[what] !== undefined) this.sql.exec(DELETES[what], name);
       else this.sql.exec(WRITES[what], NUMBERED.has(what) ? Number(name) : name, body);
     };
-    if (lines.length === 1) one(lines[0]);
+    if (lines.length === 1 && !lines[0].startsWith("forget")) one(lines[0]);
     else this.storage.transactionSync(() => lines.forEach(one));
   }
 
@@ -155,6 +160,7 @@ export class Ledger {
   async alarm() {
     this.step((machine) => machine.expire(Date.now()));
     await this.drain();
+    await this.drainEvents();
     this.step((machine) => machine.rest(Date.now()));
   }
 
@@ -170,6 +176,24 @@ export class Ledger {
         continue;
       }
       this.step((machine) => machine.drained(Date.now(), batch, more));
+    }
+  }
+
+  // Thresholds that were passed: deleted here when D1 has them, and by their ids each is there once.
+  async drainEvents() {
+    if (!this.written) return;
+    for (let round = 0; round < 20; round++) {
+      const rows = [...this.sql.exec("SELECT id, body FROM event LIMIT ?", EVENTS).raw()];
+      if (rows.length === 0) return;
+      try {
+        const events = `[${rows.map(([, body]) => body).join(",")}]`;
+        await this.env.DB.prepare(this.state().event_statement()).bind(events).run();
+      } catch {
+        this.step((machine) => machine.events_failed(Date.now()));
+        return;
+      }
+      this.sql.exec("DELETE FROM event WHERE id IN (SELECT value FROM json_each(?))", JSON.stringify(rows.map(([id]) => id)));
+      this.step((machine) => machine.events_drained());
     }
   }
 

@@ -11,6 +11,12 @@ use crate::{
 use std::borrow::Cow;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
+/// Takes an array of events. A threshold noted again after an eviction has the id it had.
+const INSERT_EVENTS: &str = "INSERT OR IGNORE INTO events (id, at_ms, customer_id, node_id, level, kind, unit, window, \
+models, window_start_ms, percent, amount, used) SELECT value->>'id', value->>'at_ms', value->>'customer_id', \
+value->>'node_id', value->>'level', value->>'kind', value->>'unit', value->>'window', value->>'models', \
+value->>'window_start_ms', value->>'percent', value->>'amount', value->>'used' FROM json_each(?1)";
+
 /// A customer's ledger in this instance's memory.
 #[wasm_bindgen]
 pub struct ObjectCore {
@@ -142,6 +148,24 @@ impl ObjectCore {
         text(&self.ledger.drained(at(now), &read_batch(batch), more))
     }
 
+    /// The statement that takes an array of events as its one parameter.
+    #[must_use]
+    pub fn event_statement(&self) -> String {
+        INSERT_EVENTS.to_owned()
+    }
+
+    /// D1 has all events.
+    #[must_use]
+    pub fn events_drained(&mut self) -> String {
+        text(&self.ledger.events_drained())
+    }
+
+    /// D1 has not.
+    #[must_use]
+    pub fn events_failed(&mut self, now: f64) -> String {
+        text(&self.ledger.events_failed(at(now)))
+    }
+
     /// D1 has not; `takes_others`: the probe went through right after.
     #[must_use]
     pub fn drain_failed(&mut self, now: f64, error: &str, batch: &str, takes_others: bool) -> String {
@@ -196,6 +220,9 @@ fn text(effect: &Effect) -> String {
             Write::Lease { id, body } => ("lease", id.into(), body.as_deref().unwrap_or_default().into()),
             Write::Late { ticket, body } => {
                 ("late", ticket.into(), body.as_deref().unwrap_or_default().into())
+            }
+            Write::DropUsers { ids } => {
+                ("forget", "".into(), serde_json::to_string(ids).unwrap_or_default().into())
             }
             Write::Event { id, body } => ("event", id.into(), body.into()),
         };

@@ -374,6 +374,10 @@ impl World for EdgeWorld {
         memory::forget_key(digest);
     }
 
+    fn knows_zone(&self, zone: &str) -> bool {
+        !port::zone_offset(zone, self.now().0 as f64).is_nan()
+    }
+
     fn log(&self, message: &str) {
         port::log(message);
     }

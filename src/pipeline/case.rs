@@ -3,7 +3,7 @@
 use crate::{
     admit::{
         bound::{self, Caps, TokenBound},
-        limit::{Amounts, Unit},
+        limit::{Amounts, Unit, Window},
         wallet::{Asked, Extension as Covering},
         wire::{
             Command, Hold, KeyRecord, LeaseAsk, Refusal as Denial, Reply, RouteLimit, Settlement, Standing,
@@ -339,46 +339,53 @@ impl<'a> Case<'a> {
                     level.word()
                 ),
             ),
+            Denial::TooManyUsers { limit } => Refusal {
+                retry_after_ms: Some(60_000),
+                ..Refusal::new(
+                    429,
+                    "rate_limit_error",
+                    "too_many_end_users",
+                    format!(
+                        "The limits of {limit} end users are being counted, and this request names another one. Try again later."
+                    ),
+                )
+            },
             Denial::Rate { level, unit, limit, retry_after_ms, window, models, recalled } => {
                 let whose = level.word();
                 let which = of_models(models.as_ref());
                 let (unit_word, window_word) = (unit.word(), window.word());
                 let retry_after_ms = retry_after_ms.or_else(|| recalled.then_some(1_000));
-                let (code, message) = match (unit, retry_after_ms) {
-                    (Unit::Concurrent, _) => (
-                        "concurrency_limit_exceeded",
-                        format!(
-                            "This {whose} may have {limit} requests{which} under way at a time. Try again when one has ended."
-                        ),
+                let message = match (unit, retry_after_ms) {
+                    (Unit::Concurrent, _) => format!(
+                        "This {whose} may have {limit} requests{which} under way at a time. Try again when one has ended."
                     ),
-                    (_, Some(ms)) => (
-                        "rate_limit_exceeded",
-                        format!(
-                            "Rate limit of this {whose}: {limit} {unit_word}{which} per {window_word}. Try again in {} s.",
-                            (ms + 999) / 1_000
-                        ),
+                    (_, Some(ms)) => format!(
+                        "Rate limit of this {whose}: {limit} {unit_word}{which} per {window_word}. Try again in {} s.",
+                        (ms + 999) / 1_000
                     ),
-                    (Unit::Requests, None) => (
-                        "rate_limit_exceeded",
-                        format!("This {whose} may make {limit} requests{which} in all, and has made them."),
+                    (Unit::Requests, None) => {
+                        format!("This {whose} may make {limit} requests{which} in all, and has made them.")
+                    }
+                    (_, None) if *window == Window::Total => format!(
+                        "This {whose} may use {limit} {unit_word}{which} in all, and this request may use more than what is left."
                     ),
-                    (_, None) => (
-                        "rate_limit_exceeded",
-                        format!(
-                            "This request may use up to {} tokens; the limit of this {whose} is {limit} {unit_word}{which} per {window_word}. Lower max_tokens.",
-                            self.tokens.input.saturating_add(self.tokens.output)
-                        ),
+                    (_, None) => format!(
+                        "This request may use up to {} tokens; the limit of this {whose} is {limit} {unit_word}{which} per {window_word}. Lower max_tokens.",
+                        self.tokens.input.saturating_add(self.tokens.output)
                     ),
                 };
-                let mut refusal = Refusal::new(429, "rate_limit_error", code, message).with(
+                let refusal = if *unit == Unit::Concurrent {
+                    let refusal =
+                        Refusal::new(429, "rate_limit_error", "concurrency_limit_exceeded", message);
+                    Refusal { retry_after_ms: Some(1_000), ..refusal }
+                } else {
+                    let refusal = Refusal::new(429, "rate_limit_error", "rate_limit_exceeded", message);
+                    Refusal { retry_after_ms, ..refusal }
+                };
+                refusal.with(
                     "limit",
                     json!({"level": whose, "kind": unit_word, "window": window_word, "limit": limit, "models": models}),
-                );
-                refusal.retry_after_ms = match unit {
-                    Unit::Concurrent => Some(1_000),
-                    _ => retry_after_ms,
-                };
-                refusal
+                )
             }
             Denial::Budget { level, window, limit, taken, resets_at, models, .. } => {
                 let remaining = limit.minus(*taken).max(NanoUsd::ZERO);

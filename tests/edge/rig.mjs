@@ -125,7 +125,12 @@ class Gateway {
   async d1Failures() { return (await fetch(`${this.url}/__rig/d1-failures`)).json(); }
 
   /** Drops the objects from memory, as an idle eviction does. */
-  async evict() { for (const id of await this.#host("objects")) await this.#host("evict", { id }); }
+  async evict() {
+    for (const id of await this.#host("objects")) {
+      // One that is not in memory needs no eviction.
+      await this.#host("evict", { id }).catch((error) => { if (!/not currently running/.test(error.message)) throw error; });
+    }
+  }
 
   /** Breaks the objects off, as a crash of theirs does: requests under way in them fail. */
   async abortObjects() { for (const id of await this.#host("objects")) await fetch(`${this.url}/__rig/abort/${id}`); }

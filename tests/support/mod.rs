@@ -185,6 +185,10 @@ impl Object {
                 Write::Late { ticket, body: None } => {
                     self.late.remove(&ticket);
                 }
+                Write::DropUsers { ids } => {
+                    self.nodes.retain(|id, _| !ids.contains(id));
+                    self.bases.retain(|id, _| !ids.contains(id));
+                }
                 Write::Event { .. } => {}
                 other => panic!("a request never writes {other:?}"),
             }
@@ -459,7 +463,7 @@ impl Fake {
     /// What is taken of the key's first budget, and the budget.
     pub(crate) fn taken(&self) -> (NanoUsd, NanoUsd) {
         let key = self.record.borrow().id.clone();
-        match self.object.borrow_mut().run(self.now.get(), &Command::Describe { key }) {
+        match self.object.borrow_mut().run(self.now.get(), &Command::Describe { key, user: None }) {
             Reply::Limits { limits } => match &limits[0].figures {
                 LimitFigures::Budget { limit_nanousd, spent_nanousd, held_nanousd, .. } => {
                     (spent_nanousd.plus(*held_nanousd), *limit_nanousd)
@@ -794,6 +798,10 @@ impl World for Fake {
 
     fn forget_key(&self, _: &KeyDigest) {
         panic!("a chat request never changes a key")
+    }
+
+    fn knows_zone(&self, zone: &str) -> bool {
+        zone == "Europe/Berlin"
     }
 
     fn log(&self, message: &str) {

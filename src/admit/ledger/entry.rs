@@ -2,7 +2,7 @@
 
 use super::super::{
     limit::Amounts,
-    node::{Change, Counted, Node, StoredCounters},
+    node::{Change, Counted, Node},
     wire::Reply,
 };
 use crate::model::{money::NanoUsd, time::Timestamp};
@@ -85,9 +85,14 @@ pub enum Write {
         /// JSON.
         body: Option<String>,
     },
+    /// Forget end users of whom nothing is counted any more: their specifications and their base counters.
+    DropUsers {
+        /// The ids of their nodes.
+        ids: Vec<String>,
+    },
     /// Note a threshold that was passed, once.
     Event {
-        /// Tells it from all others: node, limit, window, per cent.
+        /// Tells it from all others: node, limit, window, amount, per cent.
         id: String,
         /// JSON, as it goes to D1.
         body: String,
@@ -215,7 +220,7 @@ pub(super) fn write(number: u64, settled: bool, entry: &Entry) -> Write {
 
 /// A node's base counters, to be written.
 pub(super) fn base(id: &str, node: &Node) -> Option<Write> {
-    let body = serde_json::to_string(&StoredCounters::of(&node.base)).ok()?;
+    let body = serde_json::to_string(&node.stored()).ok()?;
     Some(Write::Base { id: id.to_owned(), body })
 }
 

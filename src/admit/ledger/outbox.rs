@@ -138,6 +138,18 @@ impl Ledger {
         (BATCH >> self.draining.halved.min(31)).max(1)
     }
 
+    /// D1 did not take the events: they wait in storage, and the object is woken for them.
+    pub fn events_failed(&mut self, now: Timestamp) -> Effect {
+        self.events_at = Some(now.plus_ms(DRAIN_BACKOFF_MAX_MS / 4));
+        Effect::only(Reply::Settled)
+    }
+
+    /// D1 has all events.
+    pub fn events_drained(&mut self) -> Effect {
+        self.events_at = None;
+        Effect::only(Reply::Settled)
+    }
+
     /// Whether it is time to drain.
     #[must_use]
     pub fn drain_due(&self, now: Timestamp) -> bool {
@@ -177,6 +189,9 @@ impl Ledger {
             for entry in entries_of(text) {
                 let zones = self.zones;
                 for id in &entry.chain {
+                    if self.is_forgotten(id) {
+                        continue;
+                    }
                     let node = self.node(id);
                     node.base.roll(entry.at);
                     node.base.change(entry.counted(*number), &entry.charge(), zones);

@@ -9,7 +9,7 @@ use crate::{
     admit::{
         limit::{Amounts, Zones},
         node::{Change, StoredCounters},
-        wire::KeyRecord,
+        wire::{KeyRecord, NodeSpec},
     },
     model::time::Timestamp,
 };
@@ -47,7 +47,10 @@ impl Ledger {
     pub fn load(stored: &Stored, now: Timestamp, zones: Zones) -> Result<Self, String> {
         let mut ledger = Self { zones, ..Self::default() };
         for text in &stored.nodes {
-            ledger.put_node(read(text)?);
+            let spec: NodeSpec = read(text)?;
+            let id = spec.id.clone();
+            ledger.put_node(spec);
+            ledger.remember_user(&id);
         }
         for (id, text) in &stored.bases {
             let base: StoredCounters = read(text)?;

@@ -53,8 +53,8 @@ pub(super) fn node(id: &str, level: Level, team: Option<&str>, limits: Limits) -
 pub(super) struct Object {
     pub(super) ledger: Ledger,
     pub(super) entries: BTreeMap<u64, (bool, String)>,
-    nodes: BTreeMap<String, String>,
-    bases: BTreeMap<String, String>,
+    pub(super) nodes: BTreeMap<String, String>,
+    pub(super) bases: BTreeMap<String, String>,
     keys: BTreeMap<String, String>,
     pub(super) leases: BTreeMap<String, String>,
     late: BTreeMap<String, String>,
@@ -137,6 +137,10 @@ impl Object {
                 Write::Late { ticket, body } => {
                     body.map(|body| self.late.insert(ticket.clone(), body))
                         .unwrap_or_else(|| self.late.remove(&ticket));
+                }
+                Write::DropUsers { ids } => {
+                    self.nodes.retain(|id, _| !ids.contains(id));
+                    self.bases.retain(|id, _| !ids.contains(id));
                 }
                 Write::Event { id, body } => {
                     self.events.entry(id).or_insert(body);
@@ -267,7 +271,7 @@ impl Object {
     }
 
     pub(super) fn limits(&mut self, now: Timestamp, key: &str) -> Vec<LimitStatus> {
-        match self.run(now, Command::Describe { key: KeyId(key.to_owned()) }) {
+        match self.run(now, Command::Describe { key: KeyId(key.to_owned()), user: None }) {
             Reply::Limits { limits } => limits,
             other => panic!("{other:?}"),
         }
@@ -595,6 +599,8 @@ fn the_wire_is_what_deployed_workers_speak() {
     // A change here breaks Workers and objects of two versions that talk to one another during a deploy.
     let settle = r#"{"settle":{"ticket":"req_1","cost":5,"tokens":3,"rows":[]}}"#;
     assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(settle).unwrap()).unwrap(), settle);
+    let describe = r#"{"describe":{"key":"key_a"}}"#;
+    assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(describe).unwrap()).unwrap(), describe);
     assert_eq!(serde_json::to_string(&Reply::Settled).unwrap(), r#""settled""#);
     let adjust = r#"{"adjust":{"adjustment_id":"adj_1","key":"key_a","at":5,"rows":[],"cost":-7}}"#;
     assert_eq!(serde_json::to_string(&serde_json::from_str::<Command>(adjust).unwrap()).unwrap(), adjust);

@@ -9,17 +9,17 @@ impl Ledger {
         for id in chain {
             let Some(node) = self.nodes.get(id).filter(|node| node.warns()) else { continue };
             for passed in node.passed() {
-                let Passed { scope, window_start, percent, limit, used } = passed;
+                let Passed { scope, unit, window, models, window_start, percent, limit, used } = passed;
                 let known = self.noted.entry((id.clone(), scope.clone())).or_default();
-                if known.0 == window_start && known.1 >= percent {
+                if known.0 == window_start && known.1 == limit && known.2 >= percent {
                     continue;
                 }
-                *known = (window_start, percent);
-                let event = format!("{id}/{scope}/{window_start}/{percent}");
+                *known = (window_start, limit, percent);
+                let event = format!("{id}/{scope}/{window_start}/{limit}/{percent}");
                 let body = serde_json::json!({
                     "id": event, "at_ms": now, "customer_id": self.customer, "node_id": id, "level": node.spec.level,
-                    "kind": "threshold", "limit": scope, "window_start_ms": window_start, "percent": percent,
-                    "amount": limit, "used": used,
+                    "kind": "threshold", "unit": unit, "window": window, "models": models,
+                    "window_start_ms": window_start, "percent": percent, "amount": limit, "used": used,
                 });
                 writes.push(Write::Event { id: event, body: body.to_string() });
             }
