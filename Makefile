@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev test lint bench deploy clean
+.PHONY: help setup build dev test lint bench sim deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ lint: setup ## check formatting, lints, syntax, pinned versions, licences and ad
 
 bench: build ## measure the gateway against its anchors
 	@PATH="$$PWD/node_modules/.bin:$$PATH" bash bench/run.sh
+
+sim: ## simulate thousands of isolates and one object; fails if a limit is overspent (SIM_ARGS="--seed 7"; writes docs/sim.svg and the table of docs/simulation.md)
+	@cargo run --quiet --locked --profile sim --example sim -- --write $(SIM_ARGS)
 
 deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
 	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh

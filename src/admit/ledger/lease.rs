@@ -21,9 +21,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
-/// A lease gets at most one of so many parts of what is left of a limit: many isolates can have one, and the last
-/// parts are decided here.
+/// A lease gets at most one of so many parts of what is left of a limit: many isolates can have one.
 const SHARE: i64 = 8;
+/// All leases together have at most one of so many parts of what is neither spent nor held: the rest is decided here, for
+/// whoever comes, and a request need not wait for leases to be given back.
+const LEASED_SHARE: i64 = 2;
+/// With less than one of so many parts of a limit free, isolates report soon, so that what they do not need is free soon.
+const PRESSED_SHARE: i64 = 8;
 /// The object keeps a lease this much longer than the isolate may use it, for the last report to arrive.
 const GRACE_MS: i64 = 15_000;
 /// How long isolates are asked to give back what they do not need, after a refusal that leases have caused.
@@ -72,7 +76,7 @@ impl Lease {
         Some(Write::Lease { id: self.id.clone(), body: Some(body) })
     }
 
-    fn terms(&self, now: Timestamp, recalled: bool, any_user: bool) -> Terms {
+    fn terms(&self, now: Timestamp, recalled: bool, any_user: bool, relaxed: bool) -> Terms {
         Terms {
             id: self.id.clone(),
             granted: self.granted,
@@ -80,6 +84,8 @@ impl Lease {
             at: now,
             closed: self.closed.is_some() || recalled,
             any_user,
+            relaxed,
+            seq: self.seq,
         }
     }
 }
@@ -135,20 +141,29 @@ impl Ledger {
                 }
                 let wanted = want.of(scope.unit);
                 if wanted > 0 {
-                    let share = limit.saturating_sub(counter.taken()).max(0) / SHARE;
+                    let free = limit.saturating_sub(counter.taken()).max(0);
+                    let leasable = free.saturating_add(counter.leased) / LEASED_SHARE;
+                    let share = (free / SHARE).min(leasable.saturating_sub(counter.leased).max(0));
                     part = part.min(i128::from(share) * WHOLE / i128::from(wanted));
                 }
             }
         }
         let cut = |amount: i64| i64::try_from(i128::from(amount) * part / WHOLE).unwrap_or(0);
-        let slice = Amounts {
+        Amounts {
             money: NanoUsd(cut(want.money.0)),
             requests: cut(want.requests),
             input: cut(want.input),
             output: cut(want.output),
-        };
-        // A slice for a single request is worth no lease.
-        if slice.requests < 2 { Amounts::ZERO } else { slice }
+        }
+    }
+
+    /// Whether there is plenty of everything.
+    fn relaxed(&self, now: Timestamp, chain: &[String], models: &[String]) -> bool {
+        now >= self.recall_until
+            && chain.iter().filter_map(|id| self.nodes.get(id)).all(|node| {
+                node.headroom(models)
+                    .all(|(_, limit, counter)| limit.saturating_sub(counter.taken()) >= limit / PRESSED_SHARE)
+            })
     }
 
     /// A lease for an isolate that has just held a request, if there is enough of everything.
@@ -166,14 +181,16 @@ impl Ledger {
         has_user: bool,
     ) -> Option<Terms> {
         if let Some(lease) = self.leases.get(&ask.id) {
-            return Some(lease.terms(now, false, self.any_user(&lease.chain)));
+            let relaxed = self.relaxed(now, &lease.chain, models);
+            return Some(lease.terms(now, false, self.any_user(&lease.chain), relaxed));
         }
         let per_user = has_user && entry.chain.iter().any(|id| id.starts_with("user:"));
         if per_user || now < self.recall_until {
             return None;
         }
         let granted = self.slice(now, &entry.chain, models, ask.want.max(Amounts::ZERO));
-        if granted == Amounts::ZERO {
+        // A slice for a single request is worth no lease.
+        if granted.requests < 2 {
             return None;
         }
         let lease = Lease {
@@ -195,7 +212,8 @@ impl Ledger {
         self.book(&lease.chain, &lease.models, granted);
         self.expiries.insert((lease.expires_at, lease.id.clone()));
         self.touched.insert(lease.id.clone());
-        let terms = lease.terms(now, false, self.any_user(&lease.chain));
+        let relaxed = self.relaxed(now, &lease.chain, models);
+        let terms = lease.terms(now, false, self.any_user(&lease.chain), relaxed);
         self.leases.insert(lease.id.clone(), lease);
         Some(terms)
     }
@@ -232,7 +250,7 @@ impl Ledger {
                 let shut = self.renew(now, &id, report.want, report.ttl_ms);
                 if shut {
                     let mut standing = self.standing(now, &chain, &models, &key);
-                    standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, true, false));
+                    standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, true, false, false));
                     return Effect { reply: Reply::Held(standing), writes, alarm: None };
                 }
             }
@@ -240,7 +258,8 @@ impl Ledger {
         let mut standing = self.standing(now, &chain, &models, &key);
         let recalled = now < self.recall_until;
         let any_user = self.any_user(&chain);
-        standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, recalled, any_user));
+        let relaxed = self.relaxed(now, &chain, &models);
+        standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, recalled, any_user, relaxed));
         Effect { reply: Reply::Held(standing), writes, alarm: None }
     }
 
