@@ -83,7 +83,7 @@ enum Event {
     Send(Box<Call>),
     /// The flag: whether anybody hears the answer.
     AtObject(Rc<Call>, bool),
-    Answer(Rc<Call>, Reply),
+    Answer(Rc<Call>, Box<Reply>),
     Fail(Rc<Call>),
     End {
         request: u32,
@@ -318,7 +318,7 @@ impl World {
             Event::Arrive => self.arrive(),
             Event::Send(call) => self.send(*call),
             Event::AtObject(call, heard) => self.at_object(call, heard),
-            Event::Answer(call, reply) => self.answer(&call, Some(reply)),
+            Event::Answer(call, reply) => self.answer(&call, Some(*reply)),
             Event::Fail(call) => self.fail(call),
             Event::End { request, isolate, epoch } => self.end(request, isolate as usize, epoch),
             Event::ExactEnd(index) => {
@@ -658,7 +658,7 @@ impl World {
         if self.draw.chance(self.plan.loss) {
             self.later(LOST_MS as f64, Event::Fail(call));
         } else {
-            self.later(back, Event::Answer(call, reply));
+            self.later(back, Event::Answer(call, Box::new(reply)));
         }
     }
 

@@ -167,10 +167,6 @@ impl Ledger {
     }
 
     /// A lease for an isolate that has just held a request, if there is enough of everything.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what a hold knows, taken apart because it is being consumed"
-    )]
     pub(super) fn grant_first(
         &mut self,
         now: Timestamp,

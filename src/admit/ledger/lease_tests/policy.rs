@@ -1,7 +1,7 @@
 //! How much isolates lease, when they report, and what becomes of answers that are late or not heard.
 
 use super::*;
-use crate::admit::wire::{LeaseAsk, Report};
+use crate::admit::wire::{LeaseAsk, LimitFigures, Report};
 
 /// The next report that is due, and what the object says to it.
 fn report(wallet: &mut Wallet, now: Timestamp) -> Option<(String, Report)> {
@@ -31,6 +31,106 @@ fn what_was_given_back_of_one_unit_does_not_keep_others_from_being_granted() {
         system.tick(0, Fate::Arrives);
     }
     assert_eq!(system.from_leases - leased, 20, "{} calls", system.object_calls - calls);
+}
+
+#[test]
+fn an_isolate_that_needs_less_gives_the_rest_back() {
+    let mut system = System::new(limits(1_000_000, 1_000_000), limits(1_000_000, 1_000_000), &[0]);
+    let leased = |system: &mut System, bound: i64, times: u32, wait: i64| {
+        for _ in 0..times {
+            assert!(system.request(0, bound, 1, false));
+            system.settle(system.sent.len() - 1);
+            system.now = system.now.plus_ms(wait);
+            system.tick(0, Fate::Arrives);
+        }
+        let Reply::Inspection(books) = system.object.run(system.now, Command::Inspect) else { panic!() };
+        assert_eq!(books.leases, 1);
+        books.leased_nanousd.0
+    };
+    let busy = leased(&mut system, 500, 60, 50);
+    assert!(busy > 5_000, "{busy}");
+    let calm = leased(&mut system, 5, 120, 300);
+    assert!(calm < 1_000, "{calm} of {busy}");
+}
+
+#[test]
+fn requests_that_share_a_row_count_each() {
+    let mut system = System::new(limits(100_000, 1_000), limits(100_000, 1_000), &[0]);
+    for _ in 0..30 {
+        assert!(system.request(0, 20, 3, false));
+        system.settle(system.sent.len() - 1);
+    }
+    system.now = system.now.plus_ms(1_100);
+    system.tick(0, Fate::Arrives);
+    assert!(system.from_leases > 5);
+    let statuses = system.object.limits(system.now, "key_a");
+    let used = statuses.iter().find_map(|status| match &status.figures {
+        LimitFigures::Requests(figures) => Some(figures.used),
+        _ => None,
+    });
+    assert_eq!(used, Some(30));
+}
+
+#[test]
+fn a_late_report_in_parts_lowers_the_charge_by_what_it_tells() {
+    let mut system = System::new(limits(100_000, 1_000), limits(100_000, 1_000), &[0]);
+    let amounts = Amounts { money: NanoUsd(20), requests: 1, input: 1, output: 2 };
+    system.object.run(system.now, Command::Hold(hold_with_lease(amounts)));
+    system.object.run(system.now, Command::Settle(Settlement::of("req_x".to_owned(), &[])));
+    system.now = system.now.plus_ms(60_000);
+    system.object.alarm(system.now, true, false);
+    let charged = system.object.spent(system.now);
+    assert_eq!(charged, NanoUsd(160), "eight requests of twenty");
+    for seq in 1..=3 {
+        let ticket = format!("req_{seq}");
+        let settlement = Settlement::of(ticket.clone(), &[row(&ticket, 1, 7, 2)]);
+        let report = Report {
+            lease: "lea_x".to_owned(),
+            key: KeyId("key_a".to_owned()),
+            seq,
+            begun: vec![],
+            settled: vec![(system.now, settlement)],
+            returned: Amounts::ZERO,
+            want: Amounts::ZERO,
+            ttl_ms: LEASE_MS,
+            close: seq == 3,
+        };
+        system.object.run(system.now, Command::Report(report));
+        let left = if seq == 3 { NanoUsd(21) } else { charged };
+        assert_eq!(system.object.spent(system.now), left, "report {seq}");
+    }
+}
+
+#[test]
+fn a_lease_is_spent_once_and_what_is_given_back_is_gone() {
+    let mut system = System::new(limits(100_000, 1_000), limits(100_000, 1_000), &[0]);
+    let (customer, key) = (CustomerId("cus_a".to_owned()), KeyId("key_a".to_owned()));
+    let amounts = Amounts { money: NanoUsd(20), requests: 1, input: 1, output: 2 };
+    let asked = Asked { customer: &customer, key: &key, kind: "k", user: false, amounts };
+    let Reply::Held(standing) = system.object.run(T0, Command::Hold(hold_with_lease(amounts))) else {
+        panic!()
+    };
+    let spend = |wallet: &mut Wallet, now: Timestamp| {
+        for n in 0..100 {
+            let ticket = format!("req_{}_{n}", now.0);
+            if wallet.admit(now, &asked, &ticket, 30_000, || raw(&row(&ticket, 1, 0, 0))).is_none() {
+                return n;
+            }
+            assert!(wallet.settle(now, Settlement::of(ticket.clone(), &[row(&ticket, 1, 20, 2)])).is_none());
+        }
+        100
+    };
+    let mut wallet = Wallet::default();
+    wallet.granted(T0, T0, &asked, &standing);
+    assert_eq!(spend(&mut wallet, T0), 8, "it was granted eight");
+    let mut wallet = Wallet::default();
+    wallet.granted(T0, T0, &asked, &standing);
+    // Nothing was asked of it but one request: it gives back what it does not need.
+    wallet.admit(T0, &asked, "req_first", 30_000, || raw(&row("req_first", 1, 0, 0)));
+    let (_, told) = report(&mut wallet, T0.plus_ms(1_000)).unwrap();
+    assert!(told.returned.requests > 2 && !told.close, "{told:?}");
+    let left = 8 - 1 - told.returned.requests;
+    assert_eq!(spend(&mut wallet, T0.plus_ms(1_000)), left);
 }
 
 #[test]
