@@ -257,6 +257,8 @@ mod tests {
         let mut counter = Counter::new(Scope::plain(Unit::Usd, Window::DAY), 0);
         let evening = Timestamp(crate::model::time::DAY_MS - 5);
         counter.add(evening, 0, 50, utc_only);
+        counter.roll(evening.plus_ms(4));
+        assert_eq!(counter.taken(), 50, "until the day's last millisecond");
         counter.roll(evening.plus_ms(10));
         assert_eq!(counter.taken(), 0);
         counter.add(evening, 30, -50, utc_only);

@@ -6,7 +6,7 @@
 
 use super::{
     limit::Amounts,
-    wire::{Begun, Command, LeaseAsk, RateStanding, Reply, Report, Settlement, Standing},
+    wire::{Begun, Command, LeaseAsk, RateStanding, Reply, Report, Settlement, Standing, Terms},
 };
 use crate::model::{
     id::{CustomerId, KeyId},
@@ -22,19 +22,27 @@ pub const LEASE_MS: i64 = 10_000;
 pub const TICK_MS: i64 = 50;
 /// A report is due when something is older than this …
 const REPORT_MS: i64 = 250;
+/// … or than this part of a lease's time, while there is plenty of everything …
+const REPORT_RELAXED_PART: i64 = 10;
 /// … or when so many requests have ended.
-const REPORT_COUNT: usize = 32;
+const REPORT_COUNT: usize = 128;
+/// More is asked for at most so often.
+const TOP_UP_MS: i64 = 200;
 /// Most requests in one report: it becomes one row in the object, which holds two megabytes.
 const REPORT_MAX: usize = 500;
 const REPORT_BYTES_MAX: usize = 400_000;
-/// A lease that nobody used for so long is given back.
+/// A lease that nobody used for so long is given back …
 const IDLE_MS: i64 = 1_000;
+/// … or for this many tenths of its time, while there is plenty of everything.
+const IDLE_RELAXED_PART: i64 = 4;
 /// Two requests within this time make a lease worth asking for.
 const INTEREST_MS: i64 = 1_000;
 /// After a refusal to lease, as long is waited before the next question.
 const PAUSE_MS: i64 = 1_000;
 /// No keeper was heard of for so long: the next request begins another.
 const KEEPER_MS: i64 = 1_000;
+/// An answer that has not come for so long is not waited for: the runtime may have ended whoever would have heard it.
+const ANSWER_MS: i64 = 5_000;
 /// A report that nobody took for so long is dropped: the object has charged the lease by now.
 const DROP_MS: i64 = 600_000;
 /// Kinds of request remembered at once.
@@ -74,12 +82,16 @@ struct Sent {
     first: Timestamp,
     last: Timestamp,
     waiting: bool,
+    /// Sent again while an answer to an earlier sending may still come: which of them is answered is not known.
+    doubtful: bool,
 }
 
 /// One lease.
 #[derive(Debug)]
 struct Purse {
     id: String,
+    /// How long it may be used after the last word from the object.
+    lease_ms: i64,
     customer: CustomerId,
     key: KeyId,
     kind: String,
@@ -96,18 +108,25 @@ struct Purse {
     /// Until then, by this isolate's clock, it may be admitted from.
     usable_until: Timestamp,
     heard_at: Timestamp,
-    /// The object's clock less this isolate's, never ahead of it.
+    /// The object's clock less this isolate's, never behind it: what is admitted now counts in a window that begins now, and
+    /// in one that ends now it counts as leased until its end.
     offset_ms: i64,
     standing: Standing,
     /// No end user above it has limits.
     any_user: bool,
     last_used: Timestamp,
-    /// Of the time since the last report: the most that was held at once, what was used, the largest request.
-    peak: Amounts,
-    burnt: Amounts,
+    /// What requests asked for since the last report, and for each second before it, later ones weighing more.
+    asked: Amounts,
+    flow: Amounts,
+    /// The largest request of late.
     largest: Amounts,
     measured_at: Timestamp,
+    /// With less than this at hand, more is asked for.
+    low: Amounts,
     short: bool,
+    /// Something had to be asked for elsewhere.
+    dry: bool,
+    relaxed: bool,
 }
 
 /// What an isolate knows of requests that it does not lease for.
@@ -123,6 +142,8 @@ struct Interest {
 #[derive(Debug, Default)]
 pub struct Wallet {
     off: bool,
+    /// A shorter life of leases than [`LEASE_MS`], if one was asked for.
+    shorter_ms: Option<i64>,
     /// By kind of request.
     purses: HashMap<String, Purse>,
     /// Which lease a request was admitted from, by its id: the kind.
@@ -131,6 +152,8 @@ pub struct Wallet {
     /// Settlements of requests whose lease is closed: the object holds them by their own names.
     orphans: Vec<(CustomerId, Settlement)>,
     keeper_seen: Option<Timestamp>,
+    /// The keeper is about to go: that it is still heard of means nothing.
+    keeper_leaving: bool,
 }
 
 /// What a request that was admitted here must say when it asks the object for more.
@@ -146,6 +169,7 @@ impl Purse {
     fn new(now: Timestamp, sent_at: Timestamp, asked: &Asked<'_>, id: &str) -> Self {
         Self {
             id: id.to_owned(),
+            lease_ms: LEASE_MS,
             customer: asked.customer.clone(),
             key: asked.key.clone(),
             kind: asked.kind.to_owned(),
@@ -165,11 +189,14 @@ impl Purse {
             standing: Standing::default(),
             any_user: false,
             last_used: now,
-            peak: Amounts::ZERO,
-            burnt: Amounts::ZERO,
+            asked: Amounts::ZERO,
+            flow: Amounts::ZERO,
             largest: asked.amounts,
             measured_at: now,
+            low: asked.amounts,
             short: false,
+            dry: false,
+            relaxed: false,
         }
     }
 
@@ -181,17 +208,35 @@ impl Purse {
         !self.closing && now < self.usable_until
     }
 
-    /// What is to be at hand: twice what the last while needed, and some requests of the largest kind seen.
-    fn target(&self, now: Timestamp) -> Amounts {
+    /// How old something may grow before it is reported.
+    fn report_ms(&self) -> i64 {
+        if self.relaxed { REPORT_MS.max(self.lease_ms / REPORT_RELAXED_PART) } else { REPORT_MS }
+    }
+
+    fn idle(&self, now: Timestamp) -> bool {
+        now.since_ms(self.last_used)
+            >= if self.relaxed { IDLE_MS.max(self.lease_ms * IDLE_RELAXED_PART / 10) } else { IDLE_MS }
+    }
+
+    /// What is to be at hand beyond what is held: what a second asks for, and some requests of the largest kind. A second is
+    /// the time to the next report and its way; more would keep others from it, and be charged if this isolate dies.
+    fn measure(&mut self, now: Timestamp) -> Amounts {
         let elapsed = now.since_ms(self.measured_at).max(TICK_MS);
-        let per_second = |amount: i64| amount.saturating_mul(1_000) / elapsed;
-        let rate = Amounts {
-            money: NanoUsd(per_second(self.burnt.money.0)),
-            requests: per_second(self.burnt.requests),
-            input: per_second(self.burnt.input),
-            output: per_second(self.burnt.output),
+        let mix = |before: i64, asked: i64| {
+            let rate = asked.saturating_mul(1_000) / elapsed;
+            before / 2 + rate / 2 + (before % 2 + rate % 2) / 2
         };
-        self.peak.plus(self.peak).plus(rate.plus(rate)).max(self.largest.times(8))
+        self.flow = Amounts {
+            money: NanoUsd(mix(self.flow.money.0, self.asked.money.0)),
+            requests: mix(self.flow.requests, self.asked.requests),
+            input: mix(self.flow.input, self.asked.input),
+            output: mix(self.flow.output, self.asked.output),
+        };
+        let target = self.flow.plus(self.largest.times(2));
+        self.low = part(target, 1, 4).max(self.largest);
+        self.largest = part(self.largest, 7, 8).max(Amounts { requests: 1, ..Amounts::ZERO });
+        (self.asked, self.measured_at, self.short, self.dry) = (Amounts::ZERO, now, false, false);
+        target
     }
 
     /// Where a caller stands who was admitted here: what the object had free when last heard of, and what is left of the lease.
@@ -219,24 +264,24 @@ impl Purse {
         self.held = self.held.minus(open.amounts);
         let used = if open.begun { used.min(open.amounts) } else { used };
         self.used = self.used.plus(used);
-        self.burnt = self.burnt.plus(used);
         Some(open)
     }
 
     fn due(&self, now: Timestamp) -> bool {
-        let old = |since: Timestamp| now.since_ms(since) >= REPORT_MS;
+        let old = |since: Timestamp| now.since_ms(since) >= self.report_ms();
         self.ended.len() >= REPORT_COUNT
             || self.ended_since.is_some_and(old)
             || self.closing
-            || self.short
-            || now.since_ms(self.last_used) >= IDLE_MS
-            || self.usable_until.since_ms(now) < LEASE_MS / 2
+            || self.dry
+            || (self.short && now.since_ms(self.measured_at) >= TOP_UP_MS)
+            || self.idle(now)
+            || self.usable_until.since_ms(now) < self.lease_ms / 2
             || self.open.values().any(|open| !open.begun && old(open.since))
     }
 
     fn report(&mut self, now: Timestamp) -> Report {
-        let idle = now.since_ms(self.last_used) >= IDLE_MS;
-        self.closing = self.closing || idle || now >= self.usable_until;
+        self.closing = self.closing || self.idle(now) || now >= self.usable_until;
+        let begun_ms = self.report_ms() / 2;
         // A report that closes must name everything; else it can come in parts.
         let mut bytes = 0;
         let room = self.ended.iter().take(REPORT_MAX).take_while(|(_, settlement)| {
@@ -250,7 +295,7 @@ impl Purse {
         let unsigned = |amount: i64| u64::try_from(amount).unwrap_or(0);
         let mut begun = Vec::new();
         for (ticket, open) in &mut self.open {
-            if open.begun || !(close || now.since_ms(open.since) >= TICK_MS) {
+            if open.begun || !(close || now.since_ms(open.since) >= begun_ms) {
                 continue;
             }
             open.begun = true;
@@ -265,16 +310,14 @@ impl Purse {
             });
         }
         begun.sort_by(|a, b| a.ticket.cmp(&b.ticket));
-        let target = self.target(now);
-        let at_hand = self.available().max(Amounts::ZERO).plus(self.held);
+        let target = self.measure(now);
+        let at_hand = self.available().max(Amounts::ZERO);
         let mut want = Amounts::ZERO;
         if !close {
             want = target.minus(at_hand).max(Amounts::ZERO);
             // What is far more than needed goes back at once: somebody else may be refused for it.
-            let excess = at_hand.minus(target.times(3)).max(Amounts::ZERO);
-            self.returned = self.returned.plus(excess.min(self.available().max(Amounts::ZERO)));
+            self.returned = self.returned.plus(at_hand.minus(part(target, 3, 2)).max(Amounts::ZERO));
         }
-        (self.peak, self.burnt, self.measured_at, self.short) = (self.held, Amounts::ZERO, now, false);
         self.seq += 1;
         Report {
             lease: self.id.clone(),
@@ -284,7 +327,7 @@ impl Purse {
             settled,
             returned: self.returned,
             want,
-            ttl_ms: LEASE_MS,
+            ttl_ms: self.lease_ms,
             close,
         }
     }
@@ -292,9 +335,10 @@ impl Purse {
     fn hear(&mut self, now: Timestamp, sent_at: Timestamp, mut standing: Standing) {
         if let Some(terms) = standing.lease.take() {
             self.granted = self.granted.max(terms.granted);
-            self.usable_until = sent_at.plus_ms(terms.ttl_ms.min(LEASE_MS));
-            self.offset_ms = terms.at.since_ms(now);
+            self.usable_until = sent_at.plus_ms(terms.ttl_ms.min(self.lease_ms));
+            self.offset_ms = terms.at.since_ms(sent_at);
             self.closing |= terms.closed;
+            self.relaxed = terms.relaxed;
             self.any_user = terms.any_user;
         }
         self.heard_at = now;
@@ -302,7 +346,26 @@ impl Purse {
     }
 }
 
+/// So many parts of so many.
+const fn part(amounts: Amounts, of: i64, whole: i64) -> Amounts {
+    Amounts {
+        money: NanoUsd(amounts.money.0 / whole * of),
+        requests: amounts.requests * of / whole,
+        input: amounts.input / whole * of,
+        output: amounts.output / whole * of,
+    }
+}
+
 impl Wallet {
+    /// Leases live for less than [`LEASE_MS`], which is the most.
+    pub fn shorten(&mut self, lease_ms: i64) {
+        self.shorter_ms = Some(lease_ms.clamp(TICK_MS, LEASE_MS));
+    }
+
+    fn lease_ms(&self) -> i64 {
+        self.shorter_ms.unwrap_or(LEASE_MS)
+    }
+
     /// Every request is decided by the object.
     pub const fn turn_off(&mut self) {
         self.off = true;
@@ -323,14 +386,14 @@ impl Wallet {
         }
         purse.last_used = now;
         purse.largest = purse.largest.max(asked.amounts);
+        purse.asked = purse.asked.plus(asked.amounts);
         if !asked.amounts.fits(purse.available()) {
-            purse.short = true;
+            purse.dry = true;
             return None;
         }
         purse.held = purse.held.plus(asked.amounts);
-        purse.peak = purse.peak.max(purse.held);
-        // Half of it is gone: more is asked for before it is all gone.
-        purse.short |= !purse.held.plus(asked.amounts).fits(purse.available());
+        // More is asked for before it is all gone.
+        purse.short |= !purse.low.fits(purse.available());
         let standing = purse.stand(now);
         let open = Open {
             amounts: asked.amounts,
@@ -367,26 +430,33 @@ impl Wallet {
         }
         interest.asked_until = now.plus_ms(PAUSE_MS);
         let want = asked.amounts.times(interest.count.clamp(4, 32).saturating_mul(2));
-        Some(LeaseAsk { id: id(), want, ttl_ms: LEASE_MS })
+        Some(LeaseAsk { id: id(), want, ttl_ms: self.lease_ms() })
     }
 
     /// The object granted what was wished for.
     pub fn granted(&mut self, now: Timestamp, sent_at: Timestamp, asked: &Asked<'_>, standing: &Standing) {
         let Some(terms) = standing.lease.as_ref().filter(|terms| !terms.closed) else { return };
         if self.purses.contains_key(asked.kind) {
-            return;
+            return self.decline(now, asked, &terms.id);
         }
-        let mut purse = Purse::new(now, sent_at, asked, &terms.id);
+        let mut purse = Purse { lease_ms: self.lease_ms(), ..Purse::new(now, sent_at, asked, &terms.id) };
         purse.hear(now, sent_at, standing.clone());
         self.purses.insert(asked.kind.to_owned(), purse);
     }
 
     /// The answer to a wish was lost: if the lease was granted, it is given back.
     pub fn unanswered(&mut self, now: Timestamp, asked: &Asked<'_>, lease: &str) {
-        if !self.purses.contains_key(asked.kind) {
-            let purse = Purse { closing: true, ..Purse::new(now, now, asked, lease) };
-            self.purses.insert(asked.kind.to_owned(), purse);
+        self.decline(now, asked, lease);
+    }
+
+    /// Gives a lease back that nothing was ever admitted from: there is another, or nobody knows what it was granted.
+    fn decline(&mut self, now: Timestamp, asked: &Asked<'_>, lease: &str) {
+        if self.purses.values().any(|purse| purse.id == lease) {
+            return;
         }
+        let stray = Asked { kind: lease, ..asked.clone() };
+        let purse = Purse { closing: true, ..Purse::new(now, now, &stray, lease) };
+        self.purses.insert(lease.to_owned(), purse);
     }
 
     /// A request needs more than it was admitted with: what it may take in all is `amounts`.
@@ -428,9 +498,10 @@ impl Wallet {
     /// Whether somebody has to be found who looks for reports: nobody has for a while. Asking counts as having found one.
     pub fn needs_keeper(&mut self, now: Timestamp) -> bool {
         let busy = !self.purses.is_empty() || !self.orphans.is_empty();
-        let needed = busy && self.keeper_seen.is_none_or(|seen| now.since_ms(seen) >= KEEPER_MS);
+        let gone = self.keeper_seen.is_none_or(|seen| now.since_ms(seen) >= KEEPER_MS);
+        let needed = busy && (gone || self.keeper_leaving);
         if needed {
-            self.keeper_seen = Some(now);
+            (self.keeper_seen, self.keeper_leaving) = (Some(now), false);
         }
         needed
     }
@@ -443,7 +514,7 @@ impl Wallet {
 
     /// The keeper goes; another has to be found.
     pub const fn dismiss_keeper(&mut self) {
-        self.keeper_seen = None;
+        (self.keeper_seen, self.keeper_leaving) = (None, true);
     }
 
     /// Reports that are due, each with the customer whose object is told and the lease that hears the answer; of a settlement
@@ -459,7 +530,8 @@ impl Wallet {
             if let Some(sent) = &mut purse.sent {
                 if now.since_ms(sent.first) > DROP_MS {
                     dropped.push(kind.clone());
-                } else if !sent.waiting {
+                } else if !sent.waiting || now.since_ms(sent.last) >= ANSWER_MS {
+                    sent.doubtful |= sent.waiting;
                     (sent.waiting, sent.last) = (true, now);
                     due.push((
                         purse.customer.clone(),
@@ -470,7 +542,7 @@ impl Wallet {
             } else if purse.due(now) {
                 let report = purse.report(now);
                 due.push((purse.customer.clone(), purse.id.clone(), Command::Report(report.clone())));
-                purse.sent = Some(Sent { report, first: now, last: now, waiting: true });
+                purse.sent = Some(Sent { report, first: now, last: now, waiting: true, doubtful: false });
             }
         }
         for kind in dropped {
@@ -484,7 +556,13 @@ impl Wallet {
         let Some(purse) = self.purses.values_mut().find(|purse| purse.id == lease) else { return };
         let kind = purse.kind.clone();
         let Some(sent) = &mut purse.sent else { return };
-        let (sent_at, close) = (sent.last, sent.report.close);
+        let sent_at = if sent.doubtful { sent.first } else { sent.last };
+        let close = sent.report.close;
+        // The answer to an earlier report, which nobody waits for any more; one without a number is an older object's.
+        let older = |terms: &Terms| (1..sent.report.seq).contains(&terms.seq);
+        if matches!(&reply, Some(Reply::Held(standing)) if standing.lease.as_ref().is_some_and(older)) {
+            return;
+        }
         match reply {
             Some(Reply::Held(standing)) if !close => {
                 purse.sent = None;

@@ -62,6 +62,9 @@ pub(super) fn set_variables(json: &str) {
     if variable("EDGEHOLD_LEASES").is_some_and(|value| value == "off") {
         wallet(Wallet::turn_off);
     }
+    if let Some(ms) = variable("EDGEHOLD_LEASE_MS").and_then(|text| text.parse().ok()) {
+        wallet(|wallet| wallet.shorten(ms));
+    }
 }
 
 /// What this isolate has leased.

@@ -4,9 +4,8 @@ import { after, before, describe, it } from "node:test";
 import { config, cost, sleep, startGateway } from "./rig.mjs";
 import { startUpstream } from "./upstream.mjs";
 
-// How long after the admin's answer a request may still be admitted: the life of a lease. Zero while each request asks the
-// object: then a request that is sent after the answer is refused.
-const LEASE_MS = 0;
+// How long after the admin's answer a request may still be admitted: the life of a lease, here a short one.
+const LEASE_MS = 1_500;
 // A clock's tick, and what is on its way inside the machine.
 const MARGIN_MS = LEASE_MS > 0 ? 500 : 0;
 const ONE = cost({ prompt_tokens: 11, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 3 } });
@@ -14,7 +13,7 @@ const model = "gpt-4o-mini";
 
 let gw, up;
 before(async () => {
-  [gw, up] = await Promise.all([startGateway({ isolates: 2 }), startUpstream()]);
+  [gw, up] = await Promise.all([startGateway({ isolates: 2, vars: { EDGEHOLD_LEASE_MS: LEASE_MS } }), startUpstream()]);
   await gw.putConfig(config({ up1: up.url }, { route: { retries: { count: 0 } } }));
 });
 after(async () => { await gw?.stop(); await up?.stop(); });

@@ -51,7 +51,7 @@ class Gateway {
       ports: Array(isolates).fill(0),
       crossings,
       ledgers,
-      vars: { ADMIN_TOKEN: this.adminToken, UP_KEY: "sk-up-secret", UP2_KEY: "sk-up2-secret", ...(graceMs ? { EDGEHOLD_HOLD_GRACE_MS: graceMs } : {}), ...vars },
+      vars: { ADMIN_TOKEN: this.adminToken, EDGEHOLD_LEASE_MS: 2_000, UP_KEY: "sk-up-secret", UP2_KEY: "sk-up2-secret", ...(graceMs ? { EDGEHOLD_HOLD_GRACE_MS: graceMs } : {}), ...vars },
     };
     this.waiting = new Map();
   }

@@ -23,13 +23,21 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// A lease gets at most one of so many parts of what is left of a limit: many isolates can have one, and the last
-/// parts are decided here.
+/// A lease gets at most one of so many parts of what is left of a limit: many isolates can have one.
 const SHARE: i64 = 8;
+/// All leases together have at most one of so many parts of what is neither spent nor held: the rest is decided here, for
+/// whoever comes, and a request need not wait for leases to be given back.
+const LEASED_SHARE: i64 = 2;
+/// With less than one of so many parts of a limit free, isolates report soon, so that what they do not need is free soon.
+const PRESSED_SHARE: i64 = 8;
 /// The object keeps a lease this much longer than the isolate may use it, for the last report to arrive.
-const GRACE_MS: i64 = 15_000;
+const fn grace_ms(ttl_ms: i64) -> i64 {
+    let grace = ttl_ms * 3 / 2;
+    if grace > 1_000 { grace } else { 1_000 }
+}
 /// How long isolates are asked to give back what they do not need, after a refusal that leases have caused.
 const RECALL_MS: i64 = 2_000;
 /// An isolate cannot ask for longer.
@@ -46,6 +54,8 @@ pub struct Lease {
     models: Vec<String>,
     at: Timestamp,
     expires_at: Timestamp,
+    /// How long of that the isolate may use it.
+    ttl_ms: i64,
     seq: u64,
     granted: Amounts,
     returned: Amounts,
@@ -76,14 +86,16 @@ impl Lease {
         Some(Write::Lease { id: self.id.clone(), body: Some(body) })
     }
 
-    fn terms(&self, now: Timestamp, recalled: bool, any_user: bool) -> Terms {
+    fn terms(&self, now: Timestamp, recalled: bool, any_user: bool, relaxed: bool) -> Terms {
         Terms {
             id: self.id.clone(),
             granted: self.granted,
-            ttl_ms: self.expires_at.since_ms(now).saturating_sub(GRACE_MS).max(0),
+            ttl_ms: self.expires_at.since_ms(now).saturating_sub(grace_ms(self.ttl_ms)).max(0),
             at: now,
             closed: self.closed.is_some() || recalled,
             any_user,
+            relaxed,
+            seq: self.seq,
         }
     }
 }
@@ -139,20 +151,29 @@ impl Ledger {
                 }
                 let wanted = want.of(scope.unit);
                 if wanted > 0 {
-                    let share = limit.saturating_sub(counter.taken()).max(0) / SHARE;
+                    let free = limit.saturating_sub(counter.taken()).max(0);
+                    let leasable = free.saturating_add(counter.leased) / LEASED_SHARE;
+                    let share = (free / SHARE).min(leasable.saturating_sub(counter.leased).max(0));
                     part = part.min(i128::from(share) * WHOLE / i128::from(wanted));
                 }
             }
         }
         let cut = |amount: i64| i64::try_from(i128::from(amount) * part / WHOLE).unwrap_or(0);
-        let slice = Amounts {
+        Amounts {
             money: NanoUsd(cut(want.money.0)),
             requests: cut(want.requests),
             input: cut(want.input),
             output: cut(want.output),
-        };
-        // A slice for a single request is worth no lease.
-        if slice.requests < 2 { Amounts::ZERO } else { slice }
+        }
+    }
+
+    /// Whether there is plenty of everything.
+    fn relaxed(&self, now: Timestamp, chain: &[String], models: &[String]) -> bool {
+        now >= self.recall_until
+            && chain.iter().filter_map(|id| self.nodes.get(id)).all(|node| {
+                node.headroom(models)
+                    .all(|(_, limit, counter)| limit.saturating_sub(counter.taken()) >= limit / PRESSED_SHARE)
+            })
     }
 
     /// A lease for an isolate that has just held a request, if there is enough of everything.
@@ -166,23 +187,27 @@ impl Ledger {
         has_user: bool,
     ) -> Option<Terms> {
         if let Some(lease) = self.leases.get(&ask.id) {
-            return Some(lease.terms(now, false, self.any_user(&lease.chain)));
+            let relaxed = self.relaxed(now, &lease.chain, models);
+            return Some(lease.terms(now, false, self.any_user(&lease.chain), relaxed));
         }
         let per_user = has_user && entry.chain.iter().any(|id| id.starts_with("user:"));
         if per_user || now < self.recall_until {
             return None;
         }
         let granted = self.slice(now, &entry.chain, models, ask.want.max(Amounts::ZERO));
-        if granted == Amounts::ZERO {
+        // A slice for a single request is worth no lease.
+        if granted.requests < 2 {
             return None;
         }
+        let ttl_ms = ask.ttl_ms.clamp(0, TTL_MAX_MS);
         let lease = Lease {
             id: ask.id.clone(),
             key: key.clone(),
             chain: entry.chain.clone(),
             models: models.to_vec(),
             at: now,
-            expires_at: now.plus_ms(ask.ttl_ms.clamp(0, TTL_MAX_MS) + GRACE_MS),
+            expires_at: now.plus_ms(ttl_ms + grace_ms(ttl_ms)),
+            ttl_ms,
             seq: 0,
             granted,
             returned: Amounts::ZERO,
@@ -195,7 +220,8 @@ impl Ledger {
         self.book(&lease.chain, &lease.models, granted);
         self.expiries.insert((lease.expires_at, lease.id.clone()));
         self.touched.insert(lease.id.clone());
-        let terms = lease.terms(now, false, self.any_user(&lease.chain));
+        let relaxed = self.relaxed(now, &lease.chain, models);
+        let terms = lease.terms(now, false, self.any_user(&lease.chain), relaxed);
         self.leases.insert(lease.id.clone(), lease);
         Some(terms)
     }
@@ -232,7 +258,7 @@ impl Ledger {
                 let shut = self.renew(now, &id, report.want, report.ttl_ms);
                 if shut {
                     let mut standing = self.standing(now, &chain, &models, &key);
-                    standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, true, false));
+                    standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, true, false, false));
                     return Effect { reply: Reply::Held(standing), writes, alarm: None };
                 }
             }
@@ -240,7 +266,8 @@ impl Ledger {
         let mut standing = self.standing(now, &chain, &models, &key);
         let recalled = now < self.recall_until;
         let any_user = self.any_user(&chain);
-        standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, recalled, any_user));
+        let relaxed = self.relaxed(now, &chain, &models);
+        standing.lease = self.leases.get(&id).map(|lease| lease.terms(now, recalled, any_user, relaxed));
         Effect { reply: Reply::Held(standing), writes, alarm: None }
     }
 
@@ -258,10 +285,11 @@ impl Ledger {
         } else {
             self.slice(now, &chain, &models, want.max(Amounts::ZERO))
         };
-        let end = now.plus_ms(ttl_ms.clamp(0, TTL_MAX_MS) + GRACE_MS);
+        let ttl_ms = ttl_ms.clamp(0, TTL_MAX_MS);
+        let end = now.plus_ms(ttl_ms + grace_ms(ttl_ms));
         let delta = self.with_lease(id, |lease| {
             lease.granted = lease.granted.plus(grant);
-            lease.expires_at = end;
+            (lease.expires_at, lease.ttl_ms) = (end, ttl_ms);
         });
         self.book(&chain, &models, delta);
         self.expiries.remove(&(old_end, id.to_owned()));
@@ -463,7 +491,7 @@ impl Ledger {
         };
         let leased = self.with_lease(id, |lease| {
             lease.closed = Some(rest.money);
-            lease.row = row.as_ref().map(|row| raw(row)).unwrap_or_default();
+            lease.row = row.as_ref().map(raw).unwrap_or_default();
             lease.at = now;
             lease.expires_at = now.plus_ms(LATE_MS);
         });
@@ -533,8 +561,10 @@ impl Ledger {
 
 /// The id of the row a lease is charged with: of the time of the charge, and its own.
 fn row_id(now: Timestamp, lease: &str) -> String {
-    let own: String = lease.chars().rev().filter(|c| c.is_ascii_hexdigit()).take(16).collect();
-    format!("{}{own:0>16}", RequestId::lower_bound(now.0))
+    let digest = Sha256::digest(lease);
+    // Digits of a hexadecimal number are digits of an id.
+    let own = digest.iter().take(8).fold(String::new(), |own, byte| own + &format!("{byte:02x}"));
+    RequestId::lower_bound(now.0) + &own
 }
 
 /// Arrays as one array, unread.

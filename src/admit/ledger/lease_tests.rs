@@ -13,6 +13,8 @@ use crate::{
 };
 use proptest::prelude::*;
 
+mod policy;
+
 /// A request that was sent to a provider.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -346,7 +348,8 @@ fn a_block_reaches_an_isolate_within_a_lease() {
     assert!(system.request(0, 20, 3, false));
     (blocked.blocked, blocked.revision) = (true, 11);
     system.object.run(system.now, Command::Publish { nodes: vec![blocked], keys: vec![] });
-    system.now = system.now.plus_ms(300);
+    // With plenty of everything, a report is due every second.
+    system.now = system.now.plus_ms(1_100);
     system.tick(0, Fate::Arrives);
     assert!(!system.request(0, 20, 3, false));
 }
@@ -372,11 +375,11 @@ fn a_lease_nobody_hears_of_is_charged_and_corrected_when_somebody_does() {
     let charged = system.object.spent(system.now);
     assert!(charged > NanoUsd(18), "{charged:?} {held:?}");
     assert!(
-        system
-            .object
-            .d1
-            .values()
-            .any(|row| row.error.as_ref().is_some_and(|error| error.contains("of lease lea_")) && row.outcome == Outcome::Unsettled)
+        system.object.d1.values().any(|row| row
+            .error
+            .as_ref()
+            .is_some_and(|error| error.contains("of lease lea_"))
+            && row.outcome == Outcome::Unsettled)
     );
     system.settle_down();
     assert_eq!(system.object.spent(system.now), NanoUsd(18), "the truth, once it was told");

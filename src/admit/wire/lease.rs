@@ -35,6 +35,12 @@ pub struct Terms {
     pub closed: bool,
     /// No level above it has limits for each end user: requests for any of them may be admitted from it.
     pub any_user: bool,
+    /// There is plenty of everything: reports need not hurry.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub relaxed: bool,
+    /// Of the last report that was counted: tells answers apart that come late.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub seq: u64,
 }
 
 /// What became of a lease since the last report.
