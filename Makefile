@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev test lint bench burst kill versions sim deploy clean
+.PHONY: help setup build dev test lint bench burst kill versions sim mutants deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ versions: build ## prove that old and new versions work side by side: Worker and
 
 sim: ## simulate thousands of isolates and one object; fails if a limit is overspent (SIM_ARGS="--seed 7"; writes docs/sim.svg and the table of docs/simulation.md)
 	@cargo run --quiet --locked --profile sim --example sim -- --write $(SIM_ARGS)
+
+mutants: ## put known mistakes into the ledger and the wallet, one at a time, and show that a test notices each
+	@bash scripts/mutants.sh
 
 deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
 	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh

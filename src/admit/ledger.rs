@@ -447,6 +447,10 @@ impl Ledger {
             let Ok(body) = serde_json::to_string(&spec) else { continue };
             let id = spec.id.clone();
             writes.push(Write::Node { id: id.clone(), body });
+            // Isolates shall not go on under the old rules for as long as their leases live.
+            if self.nodes.get(&id).is_some_and(|node| node.spec.limits != spec.limits) {
+                self.recall(self.now);
+            }
             // From when a new counter counts must be remembered with it.
             if self.put_node(spec)
                 && let Some(node) = self.nodes.get(&id)

@@ -15,7 +15,7 @@ before(async () => {
   const timeouts = SHORT;
   c.routes = [
     { name: "dead-first", match: { task: "dead" }, model: `dead/${model}`, fallback: `up2/${model}`, timeouts, retries: { count: 0 } },
-    { name: "two", match: { task: "two" }, model: `up1/${model}`, fallback: `up2/${model}`, timeouts, retries: { count: 0 } },
+    { name: "two", unreported_usage: "estimate", match: { task: "two" }, model: `up1/${model}`, fallback: `up2/${model}`, timeouts, retries: { count: 0 } },
     { name: "retry", match: { task: "retry" }, model: `up1/${model}`, timeouts, retries: { count: 1, backoff: "50ms", backoff_max: "2s" } },
     { name: "alone", match: { task: "alone" }, model: `up1/${model}`, timeouts, retries: { count: 0 } },
     { name: "three", match: { task: "three" }, model: `dead/${model}`, fallback: [`up1/${model}`, `up2/${model}`], timeouts, retries: { count: 0 } },

@@ -106,7 +106,7 @@ describe("while requests pour in over two isolates", { concurrency: 1 }, () => {
     const run = await underLoad(t, async () => {
       const [now] = (await gw.keyStatus(t.secret)).limits;
       // What is spent and held now, leases included, and room for some hundred requests.
-      limit_nanousd = now.spent_nanousd + now.held_nanousd + 100 * ONE;
+      limit_nanousd = now.spent_nanousd + now.held_nanousd + now.leased_nanousd + 100 * ONE;
       await gw.admin("PATCH", `/keys/${t.key.id}`, { budget_usd: { total: (limit_nanousd / 1e9).toFixed(9) } });
     }, async () => {
       while ((await gw.chat(t.secret, { model, max_tokens: 20 })).status === 200);

@@ -12,25 +12,24 @@ fn report(wallet: &mut Wallet, now: Timestamp) -> Option<(String, Report)> {
 }
 
 #[test]
-fn what_was_given_back_of_one_unit_does_not_keep_others_from_being_granted() {
-    let mut system = System::new(limits(1_000_000, 1_000_000), limits(1_000_000, 1_000_000), &[0]);
-    // Few requests with small bounds, then as few with large ones: it has requests enough, and no money.
-    for bound in [2, 500] {
-        for _ in 0..40 {
-            assert!(system.request(0, bound, 1, false));
-            system.settle(system.sent.len() - 1);
-            system.now = system.now.plus_ms(300);
-            system.tick(0, Fate::Arrives);
-        }
-    }
-    let (calls, leased) = (system.object_calls, system.from_leases);
-    for _ in 0..20 {
-        assert!(system.request(0, 500, 1, false));
-        system.settle(system.sent.len() - 1);
-        system.now = system.now.plus_ms(300);
-        system.tick(0, Fate::Arrives);
-    }
-    assert_eq!(system.from_leases - leased, 20, "{} calls", system.object_calls - calls);
+fn a_renewal_is_granted_what_it_lacks_though_it_lacks_no_requests() {
+    let mut system = System::new(limits(100_000, 1_000), limits(100_000, 1_000), &[0]);
+    let amounts = Amounts { money: NanoUsd(20), requests: 1, input: 1, output: 2 };
+    system.object.run(system.now, Command::Hold(hold_with_lease(amounts)));
+    let report = Report {
+        lease: "lea_x".to_owned(),
+        key: KeyId("key_a".to_owned()),
+        seq: 1,
+        begun: vec![],
+        settled: vec![],
+        returned: Amounts::ZERO,
+        want: Amounts { money: NanoUsd(500), ..Amounts::ZERO },
+        ttl_ms: LEASE_MS,
+        close: false,
+    };
+    let Reply::Held(standing) = system.object.run(system.now, Command::Report(report)) else { panic!() };
+    let granted = standing.lease.unwrap().granted;
+    assert_eq!((granted.money, granted.requests), (NanoUsd(660), 8));
 }
 
 #[test]
