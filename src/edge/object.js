@@ -41,6 +41,7 @@ const DELETES = { lease: "DELETE FROM lease WHERE id = ?", late: "DELETE FROM la
 
 /** A value bound in D1 can have two megabytes, and a character up to three bytes. */
 const BATCH_LENGTH = 600_000;
+const ENCODER = new TextEncoder();
 /** What is written under a number; everything else has a name. */
 const NUMBERED = new Set(["held", "settled", "outbox", "quarantine", "release"]);
 
@@ -139,7 +140,7 @@ export class Ledger {
   }
 
   apply(command) {
-    return this.step((machine) => machine.apply(Date.now(), command, this.settled(command)));
+    return this.step((machine) => machine.apply(Date.now(), ENCODER.encode(command), this.settled(command)));
   }
 
   // What is settled but not yet drained is known to storage alone: of a `find` the request, of an `audit` what may be under
@@ -172,10 +173,10 @@ export class Ledger {
         await this.insert(batch);
       } catch (error) {
         const takesOthers = await this.run(this.state().probe()).then(() => true, () => false);
-        this.step((machine) => machine.drain_failed(Date.now(), String(error?.message ?? error), batch, takesOthers));
+        this.step((machine) => machine.drain_failed(Date.now(), String(error?.message ?? error), takesOthers));
         continue;
       }
-      this.step((machine) => machine.drained(Date.now(), batch, more));
+      this.step((machine) => machine.drained(Date.now(), more));
     }
   }
 
@@ -213,7 +214,7 @@ export class Ledger {
   }
 
   async insert(batch) {
-    const rows = this.state().rows(batch);
+    const rows = this.state().rows(ENCODER.encode(batch));
     if (rows === "") return;
     const db = database(this.env, this.state().database());
     await db.batch(JSON.parse(this.state().insertion()).map((sql) => db.prepare(sql).bind(rows)));

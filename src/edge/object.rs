@@ -22,6 +22,8 @@ value->>'window_start_ms', value->>'percent', value->>'amount', value->>'used' F
 pub struct ObjectCore {
     ledger: Ledger,
     databases: u32,
+    /// On its way to D1.
+    batch: Vec<(u64, String)>,
 }
 
 #[wasm_bindgen]
@@ -34,14 +36,14 @@ impl ObjectCore {
     pub fn new(stored: &str, now: f64, databases: u32) -> Result<ObjectCore, JsError> {
         let stored: Stored = serde_json::from_str(stored)?;
         let ledger = Ledger::load(&stored, at(now), zone_offset).map_err(|error| JsError::new(&error))?;
-        Ok(Self { ledger, databases })
+        Ok(Self { ledger, databases, batch: Vec::new() })
     }
 
-    /// Carries out a command (JSON). `stored` is what storage alone knows: for a `find` the outbox row of the request it
+    /// Carries out a command (JSON, as bytes: strings are copied into wasm character by character). `stored` is what storage alone knows: for a `find` the outbox row of the request it
     /// names, for an `audit` the first outbox rows (an array of texts).
     #[must_use]
-    pub fn apply(&mut self, now: f64, command: &str, stored: Option<String>) -> String {
-        match serde_json::from_str::<Command>(command) {
+    pub fn apply(&mut self, now: f64, command: &[u8], stored: Option<String>) -> String {
+        match serde_json::from_slice::<Command>(command) {
             Ok(command) => {
                 let wanted = match &command {
                     Command::Find { ticket } => Some(ticket.clone()),
@@ -130,10 +132,11 @@ impl ObjectCore {
         serde_json::to_string(&rollup::INSERTION).unwrap_or_default()
     }
 
-    /// The rows of a batch, a JSON array; empty if there are none.
+    /// The rows of a batch, a JSON array; empty if there are none. The batch is kept until it is known what became of it.
     #[must_use]
-    pub fn rows(&self, batch: &str) -> String {
-        rows_of(&read_batch(batch))
+    pub fn rows(&mut self, batch: &[u8]) -> String {
+        self.batch = read_batch(batch);
+        rows_of(&self.batch)
     }
 
     /// The statements (JSON) that tell whether D1 takes rows at all.
@@ -144,8 +147,9 @@ impl ObjectCore {
 
     /// D1 has the batch.
     #[must_use]
-    pub fn drained(&mut self, now: f64, batch: &str, more: bool) -> String {
-        text(&self.ledger.drained(at(now), &read_batch(batch), more))
+    pub fn drained(&mut self, now: f64, more: bool) -> String {
+        let batch = std::mem::take(&mut self.batch);
+        text(&self.ledger.drained(at(now), &batch, more))
     }
 
     /// The statement that takes an array of events as its one parameter.
@@ -168,8 +172,9 @@ impl ObjectCore {
 
     /// D1 has not; `takes_others`: the probe went through right after.
     #[must_use]
-    pub fn drain_failed(&mut self, now: f64, error: &str, batch: &str, takes_others: bool) -> String {
-        text(&self.ledger.drain_failed(at(now), error, &read_batch(batch), takes_others))
+    pub fn drain_failed(&mut self, now: f64, error: &str, takes_others: bool) -> String {
+        let batch = std::mem::take(&mut self.batch);
+        text(&self.ledger.drain_failed(at(now), error, &batch, takes_others))
     }
 }
 
@@ -179,12 +184,12 @@ fn zone_offset(zone: &str, at: Timestamp) -> Option<i32> {
     (!minutes.is_nan()).then_some(minutes as i32)
 }
 
-fn read_batch(batch: &str) -> Vec<(u64, String)> {
+fn read_batch(batch: &[u8]) -> Vec<(u64, String)> {
     let row = |line: &str| {
         let (number, body) = line.split_once('\t')?;
         Some((number.parse().ok()?, body.to_owned()))
     };
-    batch.lines().filter_map(row).collect()
+    String::from_utf8_lossy(batch).lines().filter_map(row).collect()
 }
 
 fn at(now: f64) -> Timestamp {
