@@ -117,6 +117,8 @@ struct Purse {
     last_used: Timestamp,
     /// What requests asked for since the last report, and for each second before it, later ones weighing more.
     asked: Amounts,
+    /// The most that was asked for between two reports, fading.
+    wave: Amounts,
     flow: Amounts,
     /// The largest request of late.
     largest: Amounts,
@@ -190,6 +192,7 @@ impl Purse {
             any_user: false,
             last_used: now,
             asked: Amounts::ZERO,
+            wave: Amounts::ZERO,
             flow: Amounts::ZERO,
             largest: asked.amounts,
             measured_at: now,
@@ -232,7 +235,10 @@ impl Purse {
             input: mix(self.flow.input, self.asked.input),
             output: mix(self.flow.output, self.asked.output),
         };
-        let target = self.flow.plus(self.largest.times(2));
+        // Requests that come in waves find as much as the last waves needed, as long as nobody is kept from it.
+        self.wave = self.asked.max(part(self.wave, 7, 8));
+        let flow = if self.relaxed { self.flow.max(self.wave) } else { self.flow };
+        let target = flow.plus(self.largest.times(2));
         self.low = part(target, 1, 4).max(self.largest);
         self.largest = part(self.largest, 7, 8).max(Amounts { requests: 1, ..Amounts::ZERO });
         (self.asked, self.measured_at, self.short, self.dry) = (Amounts::ZERO, now, false, false);
