@@ -30,8 +30,8 @@ use std::{
 
 /// How the Worker treats refusals that a recall may undo (`src/pipeline.rs`), calls that fail and its keeper
 /// (`src/edge/glue.js`).
-const RECALL_TRIES: u32 = 4;
-const RECALL_WAIT_MS: i64 = 200;
+const RECALL_TRIES: u32 = 7;
+const RECALL_WAIT_MS: i64 = 250;
 const HOLD_TRIES: u32 = 3;
 const SETTLE_TRIES: u32 = 8;
 const KEEPER_MS: i64 = 15_000;

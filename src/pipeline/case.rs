@@ -24,9 +24,9 @@ use serde_json::json;
 /// A hold outlives the last moment its request can end by this, so that a settlement under way still finds it.
 const HOLD_GRACE_MS: i64 = 60_000;
 /// How often, and after which pause, a request is put again that would fit once isolates have given back what they do not
-/// need.
-const RECALL_TRIES: u32 = 4;
-const RECALL_WAIT_MS: u64 = 200;
+/// need: together longer than the second that isolates may take for their next report.
+const RECALL_TRIES: u32 = 7;
+const RECALL_WAIT_MS: u64 = 250;
 
 /// An admitted request: everything the later stages need, in one place.
 pub(super) struct Case<'a> {
