@@ -4,6 +4,10 @@
 //! counts from the sending of the question, so it always ends here before it ends in the object. Requests that a report
 //! does not mention yet are covered by what is outstanding of their lease; whatever is lost here, the object has booked.
 
+mod asked;
+
+pub use asked::{Asked, Extension};
+
 use super::{
     limit::Amounts,
     wire::{Begun, Command, LeaseAsk, RateStanding, Reply, Report, Settlement, Standing, Terms},
@@ -47,21 +51,6 @@ const ANSWER_MS: i64 = 5_000;
 const DROP_MS: i64 = 600_000;
 /// Kinds of request remembered at once.
 const KINDS_MAX: usize = 10_000;
-
-/// A request, as far as a lease is concerned.
-#[derive(Clone, Debug)]
-pub struct Asked<'a> {
-    /// Whose object.
-    pub customer: &'a CustomerId,
-    /// Whose key.
-    pub key: &'a KeyId,
-    /// What decides which limits apply: one lease is for requests that agree in it.
-    pub kind: &'a str,
-    /// Whether it is for an end user.
-    pub user: bool,
-    /// The most it can take.
-    pub amounts: Amounts,
-}
 
 /// A request under way that was admitted here.
 #[derive(Clone, Debug)]
@@ -156,15 +145,6 @@ pub struct Wallet {
     keeper_seen: Option<Timestamp>,
     /// The keeper is about to go: that it is still heard of means nothing.
     keeper_leaving: bool,
-}
-
-/// What a request that was admitted here must say when it asks the object for more.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Extension {
-    /// It is covered: nobody has to be asked.
-    Covered,
-    /// Ask, naming the lease and what was taken from it.
-    Ask(Option<(String, Amounts)>),
 }
 
 impl Purse {
