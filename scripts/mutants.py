@@ -14,6 +14,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LEDGER = "src/admit/ledger.rs"
+ENTRY = "src/admit/ledger/entry.rs"
 LEASE = "src/admit/ledger/lease.rs"
 LATE = "src/admit/ledger/late.rs"
 OUTBOX = "src/admit/ledger/outbox.rs"
@@ -69,7 +70,7 @@ MUTANTS = [
      "(free / SHARE).min(leasable.saturating_sub(counter.leased).max(0))", "limit"),
     ("a blocked key's lease is renewed", LEASE,
      "if moved || self.must_ask(now, &chain, &models) {", "if moved {"),
-    ("a hold is released at its bound, not at what it held", LEDGER,
+    ("a hold is released at its bound, not at what it held", ENTRY,
      "held: Amounts::ZERO.minus(self.held()),", "held: Amounts::ZERO.minus(self.spent()),"),
     ("a settled request stays held", LEDGER,
      "let Some((number, mut entry)) = self.holds.remove(&ticket) else { return Vec::new() };",
