@@ -13,7 +13,7 @@ use crate::{
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     route::{Plan, Stop},
 };
-use row::{LedgerRow, Outcome};
+use row::LedgerRow;
 use serde_json::value::RawValue;
 
 /// A longer usage object is not kept: a batch of rows must fit into one bound value of D1 (2 MB).
@@ -124,28 +124,11 @@ impl Account<'_> {
             requested_model: self.chat.model.clone(),
             provider: stop.map(|stop| stop.target.provider.clone()).unwrap_or_default(),
             model: stop.map(|stop| stop.target.model.clone()).unwrap_or_default(),
-            outcome: Outcome::Unsettled,
-            status: 0,
             streamed: self.chat.stream,
-            input_tokens: 0,
-            cache_read_tokens: 0,
-            cache_write_tokens: 0,
-            output_tokens: 0,
-            reasoning_tokens: 0,
-            audio_tokens: 0,
-            usage_estimated: false,
-            usage_json: None,
-            cost_nanousd: NanoUsd::ZERO,
             price_version,
-            first_byte_ms: None,
-            duration_ms: 0,
-            upstream_id: None,
             metadata: (!self.plan.metadata.is_empty())
                 .then(|| serde_json::to_string(&self.plan.metadata).unwrap_or_default()),
-            error: None,
-            adjusts: None,
-            reason: None,
-            service_tier: None,
+            ..LedgerRow::default()
         }
     }
 }

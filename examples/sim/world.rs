@@ -192,11 +192,8 @@ impl World {
             .collect();
         let customer = CustomerId("cus_a".to_owned());
         let row = LedgerRow {
-            request_id: String::new(),
             attempt: 1,
-            at_ms: Timestamp(0),
             customer_id: customer.0.clone(),
-            team_id: None,
             key_id: "key".to_owned(),
             route: "default".to_owned(),
             requested_model: "m".to_owned(),
@@ -204,25 +201,9 @@ impl World {
             model: "m".to_owned(),
             outcome: Ended::Ok,
             status: 200,
-            streamed: false,
-            input_tokens: 0,
-            cache_read_tokens: 0,
-            cache_write_tokens: 0,
-            output_tokens: 0,
-            reasoning_tokens: 0,
-            audio_tokens: 0,
-            usage_estimated: false,
-            usage_json: None,
-            cost_nanousd: NanoUsd::ZERO,
             price_version: "1".to_owned(),
-            first_byte_ms: None,
             duration_ms: 1,
-            upstream_id: None,
-            metadata: None,
-            adjusts: None,
-            reason: None,
-            service_tier: None,
-            error: None,
+            ..LedgerRow::default()
         };
         let mut world = Self {
             now: plan.start,

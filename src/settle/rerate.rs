@@ -60,7 +60,7 @@ pub struct Charged {
 pub enum Unknown {
     /// Nobody settled it: it was charged at its bound.
     Unsettled,
-    /// The gateway's own estimate, cut at what was held.
+    /// No provider reported it: charged at its bound, or by the gateway's own estimate.
     Estimated,
     /// The model has prices by tier, and the row is older than the note of the tier.
     Tier,
@@ -160,26 +160,11 @@ impl Charged {
             provider: self.provider.clone(),
             model: self.model.clone(),
             outcome: Outcome::Adjustment,
-            status: 0,
-            streamed: false,
-            input_tokens: 0,
-            cache_read_tokens: 0,
-            cache_write_tokens: 0,
-            output_tokens: 0,
-            reasoning_tokens: 0,
-            audio_tokens: 0,
-            usage_estimated: false,
-            usage_json: None,
             cost_nanousd: difference,
             price_version: price_version.to_owned(),
-            first_byte_ms: None,
-            duration_ms: 0,
-            upstream_id: None,
-            metadata: None,
-            error: None,
             adjusts: Some(self.attempt),
             reason: Some(reason.to_owned()),
-            service_tier: None,
+            ..LedgerRow::default()
         })
     }
 }

@@ -10,10 +10,7 @@ use super::{
     row::{LedgerRow, Outcome},
 };
 use crate::{
-    model::{
-        money::NanoUsd,
-        time::{DAY_MS, HOUR_MS, Timestamp},
-    },
+    model::time::{DAY_MS, HOUR_MS},
     ports::Statement,
 };
 use serde_json::json;
@@ -78,35 +75,10 @@ pub fn probe() -> Vec<Statement> {
     let row = LedgerRow {
         request_id: "req_probe".to_owned(),
         attempt: 1,
-        at_ms: Timestamp(0),
         customer_id: PROBE.to_owned(),
-        team_id: None,
         key_id: "key_probe".to_owned(),
-        route: String::new(),
-        requested_model: String::new(),
-        provider: String::new(),
-        model: String::new(),
         outcome: Outcome::Ok,
-        status: 0,
-        streamed: false,
-        input_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
-        output_tokens: 0,
-        reasoning_tokens: 0,
-        audio_tokens: 0,
-        usage_estimated: false,
-        usage_json: None,
-        cost_nanousd: NanoUsd::ZERO,
-        price_version: String::new(),
-        first_byte_ms: None,
-        duration_ms: 0,
-        upstream_id: None,
-        metadata: None,
-        error: None,
-        adjusts: None,
-        reason: None,
-        service_tier: None,
+        ..LedgerRow::default()
     };
     let mut statements = insertion(raw(&[row]).get());
     statements.push(("DELETE FROM ledger WHERE request_id = 'req_probe'".to_owned(), vec![]));

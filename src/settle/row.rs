@@ -4,7 +4,7 @@ use crate::model::{money::NanoUsd, time::Timestamp, usage::Usage};
 use serde::{Deserialize, Serialize};
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// A complete answer.
@@ -24,6 +24,7 @@ pub enum Outcome {
     /// No answer: connection refused, reset, name not found.
     ConnectError,
     /// The hold expired before anybody settled it; charged at the held bound. Or a lease did; charged at what was left of it.
+    #[default]
     Unsettled,
     /// Not an attempt: corrects the cost of one whose row is already written.
     Adjustment,
@@ -51,7 +52,7 @@ impl Outcome {
 /// One row of the ledger. The field names are the columns of the D1 table `ledger`.
 ///
 /// As JSON it leaves out what is zero, false or absent: it is stored twice on its way to D1, and bytes cost time there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LedgerRow {
     /// Minted here; with `attempt` the primary key.
     pub request_id: String,

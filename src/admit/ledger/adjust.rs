@@ -60,18 +60,10 @@ impl Ledger {
         let entry = Entry {
             ticket: adjustment_id.clone(),
             at,
-            expires_at: at,
             chain,
             models,
-            bound: NanoUsd::ZERO,
-            tokens: 0,
-            input: 0,
-            used_input: 0,
-            count: 0,
-            from_lease: None,
             cost: rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd)),
-            used: 0,
-            rows: raw(&rows),
+            ..Entry::settled(raw(&rows))
         };
         let made =
             Adjusted { at: now, rows: rows.into_iter().map(|row| (row.request_id, row.attempt)).collect() };

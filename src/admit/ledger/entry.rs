@@ -183,6 +183,26 @@ pub(super) fn tokens(all: u64, input: u64) -> Amounts {
 }
 
 impl Entry {
+    /// An entry that was never held: all of it but its rows is still to be said. It stands for no request.
+    pub(super) fn settled(rows: Box<RawValue>) -> Self {
+        Self {
+            ticket: String::new(),
+            at: Timestamp(0),
+            expires_at: Timestamp(0),
+            chain: Vec::new(),
+            models: Vec::new(),
+            bound: NanoUsd::ZERO,
+            tokens: 0,
+            input: 0,
+            cost: NanoUsd::ZERO,
+            used: 0,
+            used_input: 0,
+            count: 0,
+            from_lease: None,
+            rows,
+        }
+    }
+
     /// What is held for it, without the request itself: that counts as used from its beginning.
     pub(super) fn held(&self) -> Amounts {
         Amounts { money: self.bound, ..tokens(self.tokens, self.input) }

@@ -91,18 +91,10 @@ impl Ledger {
         let entry = Entry {
             ticket: format!("{ticket}.late"),
             at: late.at,
-            expires_at: now,
             chain: late.chain,
             models: late.models,
-            bound: NanoUsd::ZERO,
-            tokens: 0,
-            input: 0,
             cost: cost.minus(late.charged),
-            used: 0,
-            used_input: 0,
-            count: 0,
-            from_lease: None,
-            rows: raw(&corrected),
+            ..Entry::settled(raw(&corrected))
         };
         let leased = late.from_lease.map_or(Amounts::ZERO, |(lease, amounts)| {
             let used =

@@ -412,18 +412,13 @@ impl Ledger {
             let entry = Entry {
                 ticket: format!("{id}.{second}"),
                 at,
-                expires_at: now,
                 chain: chain.to_vec(),
                 models: models.to_vec(),
-                bound: NanoUsd::ZERO,
-                tokens: 0,
-                input: 0,
                 cost: together.iter().fold(NanoUsd::ZERO, |sum, (_, one)| sum.plus(one.cost)),
                 used: together.iter().fold(0, |sum, (_, one)| sum.saturating_add(one.tokens)),
                 used_input: together.iter().fold(0, |sum, (_, one)| sum.saturating_add(one.input)),
                 count: i64::try_from(together.len()).unwrap_or(i64::MAX),
-                from_lease: None,
-                rows: joined(together.iter().map(|(_, one)| one.rows.get())),
+                ..Entry::settled(joined(together.iter().map(|(_, one)| one.rows.get())))
             };
             let used = entry.charge().used;
             let leased = self.with_lease(id, |lease| lease.used = lease.used.plus(used));
@@ -475,19 +470,14 @@ impl Ledger {
         let entry = Entry {
             ticket: id.to_owned(),
             at: now,
-            expires_at: now,
             chain: lease.chain.clone(),
             models: lease.models.clone(),
-            bound: NanoUsd::ZERO,
-            tokens: 0,
-            input: 0,
             cost: rest.money,
             used: unsigned(rest.of(Unit::Tokens)),
             used_input: unsigned(rest.input),
             count: rest.requests,
-            from_lease: None,
             // Without money there is nothing to correct later, and no row to say so.
-            rows: raw(&row.iter().filter(|_| rest.money > NanoUsd::ZERO).collect::<Vec<_>>()),
+            ..Entry::settled(raw(&row.iter().filter(|_| rest.money > NanoUsd::ZERO).collect::<Vec<_>>()))
         };
         let leased = self.with_lease(id, |lease| {
             lease.closed = Some(rest.money);
@@ -537,18 +527,10 @@ impl Ledger {
             let entry = Entry {
                 ticket: format!("{id}.late"),
                 at: charged_at,
-                expires_at: now,
                 chain,
                 models,
-                bound: NanoUsd::ZERO,
-                tokens: 0,
-                input: 0,
                 cost: NanoUsd::ZERO.minus(less),
-                used: 0,
-                used_input: 0,
-                count: 0,
-                from_lease: None,
-                rows: raw(&row.into_iter().collect::<Vec<_>>()),
+                ..Entry::settled(raw(&row.into_iter().collect::<Vec<_>>()))
             };
             writes.extend(self.charge(now, &entry, Amounts::ZERO));
         }

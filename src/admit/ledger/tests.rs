@@ -23,25 +23,11 @@ pub(super) fn row(ticket: &str, attempt: u32, cost: i64, tokens: u64) -> LedgerR
         model: "m".to_owned(),
         outcome: Outcome::Ok,
         status: 200,
-        streamed: false,
-        input_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
         output_tokens: tokens,
-        reasoning_tokens: 0,
-        audio_tokens: 0,
-        usage_estimated: false,
-        usage_json: None,
         cost_nanousd: NanoUsd(cost),
         price_version: "v".to_owned(),
-        first_byte_ms: None,
         duration_ms: 1,
-        upstream_id: None,
-        metadata: None,
-        error: None,
-        adjusts: None,
-        reason: None,
-        service_tier: None,
+        ..LedgerRow::default()
     }
 }
 
