@@ -57,7 +57,7 @@ MUTANTS = [
     ("of requests grouped in a row, one loses its cost", LEASE,
      "cost: together.iter().fold(", "cost: together.iter().skip(usize::from(together.len() > 1)).fold("),
     ("of requests grouped in a row, one loses its row", LEASE,
-     "rows: joined(together.iter().map(", "rows: joined(together.iter().take(together.len().max(2) - 1).map("),
+     "Entry::settled(joined(together.iter().map(", "Entry::settled(joined(together.iter().take(together.len().max(2) - 1).map("),
     ("of requests grouped in a row, only one is counted", LEASE,
      "count: i64::try_from(together.len()).unwrap_or(i64::MAX),", "count: 1,"),
     ("a late report lowers the charge by too much", LEASE,
