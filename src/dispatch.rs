@@ -243,9 +243,9 @@ fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) ->
     } else {
         edited.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
     };
-    let (header, prefix) = stop.kind.auth;
+    let (header, prefix) = stop.kind.auth_header();
     Outgoing {
-        url: format!("{}{}", stop.provider.base_url, stop.kind.chat_path),
+        url: format!("{}{}", stop.provider.base_url, stop.kind.chat_path()),
         headers: stop.provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         credential: stop.provider.secret.as_ref().map(|secret| Credential {
             header: header.to_owned(),

@@ -31,6 +31,9 @@ pub struct ProviderPolicy {
     pub kind: String,
     /// Without a trailing slash, up to and including the version segment: `https://api.openai.com/v1`.
     pub base_url: String,
+    /// What else its kind wants to know (`region`, `project`, …): all of it, defaults included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Name of the Worker secret that holds the credential; `None` sends none.
     pub secret: Option<String>,
     /// Headers added to every call.
