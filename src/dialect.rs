@@ -10,14 +10,22 @@
 //! place.
 
 pub mod anthropic;
+pub mod asked;
 pub mod bedrock;
 pub mod cohere;
 pub mod gemini;
-mod json;
+pub(crate) mod json;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod passed;
 
-use crate::{model::answer::Delta, refusal::Refusal};
+use crate::{
+    model::{
+        answer::{Answer, Delta, Failure},
+        request::Request,
+    },
+    refusal::Refusal,
+};
 use serde::{Deserialize, Serialize};
 
 /// A wire format of conversations.
@@ -121,3 +129,111 @@ pub struct Show {
 /// Bytes that are not what they should be. The text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corrupt(pub String);
+
+/// Reads a client's request. `path`: the model and whether a stream is wanted, where the path says so.
+///
+/// # Errors
+/// 400 in the caller's terms.
+pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::request::read(body, path),
+        Dialect::OpenAiResponses => openai_chat::convert::request::read(body, path),
+        Dialect::Anthropic => openai_chat::convert::request::read(body, path),
+        Dialect::Gemini => openai_chat::convert::request::read(body, path),
+        Dialect::Bedrock => openai_chat::convert::request::read(body, path),
+        Dialect::Cohere => openai_chat::convert::request::read(body, path),
+    }
+}
+
+/// Writes a provider's request.
+#[must_use]
+pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> Written {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::request::write(request, order),
+        Dialect::OpenAiResponses => openai_chat::convert::request::write(request, order),
+        Dialect::Anthropic => openai_chat::convert::request::write(request, order),
+        Dialect::Gemini => openai_chat::convert::request::write(request, order),
+        Dialect::Bedrock => openai_chat::convert::request::write(request, order),
+        Dialect::Cohere => openai_chat::convert::request::write(request, order),
+    }
+}
+
+/// Reads a provider's whole answer.
+///
+/// # Errors
+/// If it is not one.
+pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::response::read(body),
+        Dialect::OpenAiResponses => openai_chat::convert::response::read(body),
+        Dialect::Anthropic => openai_chat::convert::response::read(body),
+        Dialect::Gemini => openai_chat::convert::response::read(body),
+        Dialect::Bedrock => openai_chat::convert::response::read(body),
+        Dialect::Cohere => openai_chat::convert::response::read(body),
+    }
+}
+
+/// Writes a client's whole answer.
+#[must_use]
+pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::response::write(answer, show),
+        Dialect::OpenAiResponses => openai_chat::convert::response::write(answer, show),
+        Dialect::Anthropic => openai_chat::convert::response::write(answer, show),
+        Dialect::Gemini => openai_chat::convert::response::write(answer, show),
+        Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
+        Dialect::Cohere => openai_chat::convert::response::write(answer, show),
+    }
+}
+
+/// Reads a provider's stream.
+#[must_use]
+pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
+    match dialect {
+        Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Anthropic => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Gemini => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Cohere => Box::new(openai_chat::convert::stream::Reader::default()),
+    }
+}
+
+/// Writes a client's stream.
+#[must_use]
+pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
+    match dialect {
+        Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Anthropic => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Gemini => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Cohere => Box::new(openai_chat::convert::stream::Writer::new(show)),
+    }
+}
+
+/// Reads a provider's error body.
+#[must_use]
+pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::failure::read(status, body),
+        Dialect::OpenAiResponses => openai_chat::convert::failure::read(status, body),
+        Dialect::Anthropic => openai_chat::convert::failure::read(status, body),
+        Dialect::Gemini => openai_chat::convert::failure::read(status, body),
+        Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
+        Dialect::Cohere => openai_chat::convert::failure::read(status, body),
+    }
+}
+
+/// Writes a refusal as the client's SDK expects it.
+#[must_use]
+pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::failure::write(refusal),
+        Dialect::OpenAiResponses => openai_chat::convert::failure::write(refusal),
+        Dialect::Anthropic => openai_chat::convert::failure::write(refusal),
+        Dialect::Gemini => openai_chat::convert::failure::write(refusal),
+        Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
+        Dialect::Cohere => openai_chat::convert::failure::write(refusal),
+    }
+}

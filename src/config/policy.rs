@@ -79,6 +79,9 @@ pub struct Route {
     /// Whether an attempt whose usage the provider did not report costs what this gateway estimates, rather than its bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimate_unreported: bool,
+    /// Whether a request is refused rather than translated without what the provider's dialect cannot say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_translation: bool,
 }
 
 /// One thing that must hold for a route to match.

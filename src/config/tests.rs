@@ -102,6 +102,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
         Route {
             name: "high-stakes".to_owned(),
@@ -115,6 +116,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
     ];
     assert_eq!(policy.version, 7);
