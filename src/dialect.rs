@@ -138,7 +138,7 @@ pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::request::read(body, path),
         Dialect::OpenAiResponses => openai_chat::convert::request::read(body, path),
-        Dialect::Anthropic => openai_chat::convert::request::read(body, path),
+        Dialect::Anthropic => anthropic::request::read(body, path),
         Dialect::Gemini => openai_chat::convert::request::read(body, path),
         Dialect::Bedrock => openai_chat::convert::request::read(body, path),
         Dialect::Cohere => openai_chat::convert::request::read(body, path),
@@ -151,7 +151,7 @@ pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> 
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::request::write(request, order),
         Dialect::OpenAiResponses => openai_chat::convert::request::write(request, order),
-        Dialect::Anthropic => openai_chat::convert::request::write(request, order),
+        Dialect::Anthropic => anthropic::request::write(request, order),
         Dialect::Gemini => openai_chat::convert::request::write(request, order),
         Dialect::Bedrock => openai_chat::convert::request::write(request, order),
         Dialect::Cohere => openai_chat::convert::request::write(request, order),
@@ -166,7 +166,7 @@ pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::response::read(body),
         Dialect::OpenAiResponses => openai_chat::convert::response::read(body),
-        Dialect::Anthropic => openai_chat::convert::response::read(body),
+        Dialect::Anthropic => anthropic::response::read(body),
         Dialect::Gemini => openai_chat::convert::response::read(body),
         Dialect::Bedrock => openai_chat::convert::response::read(body),
         Dialect::Cohere => openai_chat::convert::response::read(body),
@@ -179,7 +179,7 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::response::write(answer, show),
         Dialect::OpenAiResponses => openai_chat::convert::response::write(answer, show),
-        Dialect::Anthropic => openai_chat::convert::response::write(answer, show),
+        Dialect::Anthropic => anthropic::response::write(answer, show),
         Dialect::Gemini => openai_chat::convert::response::write(answer, show),
         Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
         Dialect::Cohere => openai_chat::convert::response::write(answer, show),
@@ -192,7 +192,7 @@ pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
     match dialect {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Reader::default()),
-        Dialect::Anthropic => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Anthropic => Box::new(anthropic::stream::Reader::default()),
         Dialect::Gemini => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::Cohere => Box::new(openai_chat::convert::stream::Reader::default()),
@@ -205,7 +205,7 @@ pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
     match dialect {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Writer::new(show)),
-        Dialect::Anthropic => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Anthropic => Box::new(anthropic::stream::Writer::new(show)),
         Dialect::Gemini => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::Cohere => Box::new(openai_chat::convert::stream::Writer::new(show)),
@@ -218,7 +218,7 @@ pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::failure::read(status, body),
         Dialect::OpenAiResponses => openai_chat::convert::failure::read(status, body),
-        Dialect::Anthropic => openai_chat::convert::failure::read(status, body),
+        Dialect::Anthropic => anthropic::failure::read(status, body),
         Dialect::Gemini => openai_chat::convert::failure::read(status, body),
         Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
         Dialect::Cohere => openai_chat::convert::failure::read(status, body),
@@ -231,7 +231,7 @@ pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::failure::write(refusal),
         Dialect::OpenAiResponses => openai_chat::convert::failure::write(refusal),
-        Dialect::Anthropic => openai_chat::convert::failure::write(refusal),
+        Dialect::Anthropic => anthropic::failure::write(refusal),
         Dialect::Gemini => openai_chat::convert::failure::write(refusal),
         Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
         Dialect::Cohere => openai_chat::convert::failure::write(refusal),
