@@ -16,6 +16,7 @@ pub mod gemini;
 mod json;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod schema;
 
 use crate::{model::answer::Delta, refusal::Refusal};
 use serde::{Deserialize, Serialize};
