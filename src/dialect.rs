@@ -18,6 +18,7 @@ pub(crate) mod json;
 pub mod openai_chat;
 pub mod openai_responses;
 pub mod passed;
+pub mod schema;
 
 use crate::{
     model::{
@@ -139,7 +140,7 @@ pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -
         Dialect::OpenAiChat => openai_chat::convert::request::read(body, path),
         Dialect::OpenAiResponses => openai_chat::convert::request::read(body, path),
         Dialect::Anthropic => anthropic::request::read(body, path),
-        Dialect::Gemini => openai_chat::convert::request::read(body, path),
+        Dialect::Gemini => gemini::request::read(body, path),
         Dialect::Bedrock => openai_chat::convert::request::read(body, path),
         Dialect::Cohere => openai_chat::convert::request::read(body, path),
     }
@@ -152,7 +153,7 @@ pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> 
         Dialect::OpenAiChat => openai_chat::convert::request::write(request, order),
         Dialect::OpenAiResponses => openai_chat::convert::request::write(request, order),
         Dialect::Anthropic => anthropic::request::write(request, order),
-        Dialect::Gemini => openai_chat::convert::request::write(request, order),
+        Dialect::Gemini => gemini::request::write(request, order),
         Dialect::Bedrock => openai_chat::convert::request::write(request, order),
         Dialect::Cohere => openai_chat::convert::request::write(request, order),
     }
@@ -167,7 +168,7 @@ pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
         Dialect::OpenAiChat => openai_chat::convert::response::read(body),
         Dialect::OpenAiResponses => openai_chat::convert::response::read(body),
         Dialect::Anthropic => anthropic::response::read(body),
-        Dialect::Gemini => openai_chat::convert::response::read(body),
+        Dialect::Gemini => gemini::response::read(body),
         Dialect::Bedrock => openai_chat::convert::response::read(body),
         Dialect::Cohere => openai_chat::convert::response::read(body),
     }
@@ -180,7 +181,7 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
         Dialect::OpenAiChat => openai_chat::convert::response::write(answer, show),
         Dialect::OpenAiResponses => openai_chat::convert::response::write(answer, show),
         Dialect::Anthropic => anthropic::response::write(answer, show),
-        Dialect::Gemini => openai_chat::convert::response::write(answer, show),
+        Dialect::Gemini => gemini::response::write(answer, show),
         Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
         Dialect::Cohere => openai_chat::convert::response::write(answer, show),
     }
@@ -193,7 +194,7 @@ pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::Anthropic => Box::new(anthropic::stream::Reader::default()),
-        Dialect::Gemini => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Gemini => Box::new(gemini::stream::Reader::default()),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
         Dialect::Cohere => Box::new(openai_chat::convert::stream::Reader::default()),
     }
@@ -206,7 +207,7 @@ pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::Anthropic => Box::new(anthropic::stream::Writer::new(show)),
-        Dialect::Gemini => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Gemini => Box::new(gemini::stream::Writer::new(show)),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
         Dialect::Cohere => Box::new(openai_chat::convert::stream::Writer::new(show)),
     }
@@ -219,7 +220,7 @@ pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
         Dialect::OpenAiChat => openai_chat::convert::failure::read(status, body),
         Dialect::OpenAiResponses => openai_chat::convert::failure::read(status, body),
         Dialect::Anthropic => anthropic::failure::read(status, body),
-        Dialect::Gemini => openai_chat::convert::failure::read(status, body),
+        Dialect::Gemini => gemini::failure::read(status, body),
         Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
         Dialect::Cohere => openai_chat::convert::failure::read(status, body),
     }
@@ -232,7 +233,7 @@ pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
         Dialect::OpenAiChat => openai_chat::convert::failure::write(refusal),
         Dialect::OpenAiResponses => openai_chat::convert::failure::write(refusal),
         Dialect::Anthropic => anthropic::failure::write(refusal),
-        Dialect::Gemini => openai_chat::convert::failure::write(refusal),
+        Dialect::Gemini => gemini::failure::write(refusal),
         Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
         Dialect::Cohere => openai_chat::convert::failure::write(refusal),
     }
