@@ -2,6 +2,8 @@
 //!
 //! `EDGEHOLD_WRITE=1 cargo test --test provider_docs` writes them.
 
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
 use edgehold::provider::{
     Auth, PROVIDERS, Provider,
     ability::Ability,
