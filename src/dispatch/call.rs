@@ -38,7 +38,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let endpoint = stop.kind.chat(chat.dialect);
     let spoken = endpoint.and_then(|endpoint| endpoint.chat()).unwrap_or(Dialect::OpenAiChat);
     let translated = spoken != chat.dialect || !order.surface.passes();
-    let Request { body, dropped } = request(order, stop, spoken, translated)?;
+    let Request { body, dropped, asked } = request(order, stop, spoken, translated)?;
     let is_mock = stop.kind.name == mock::MOCK.name;
     let body = if is_mock {
         let body = body.as_deref().unwrap_or(&order.request.body);
@@ -54,7 +54,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let timeouts = order.plan.route.timeouts;
     let outgoing = Outgoing {
         url: format!("{}{path}", stop.provider.base_url),
-        headers: headers(order, stop, spoken, translated),
+        headers: headers(order, stop, spoken, translated, asked),
         credential: credential(stop),
         body,
         timeout_ms: if chat.stream { timeouts.headers_ms.min(left_ms) } else { left_ms },
@@ -73,6 +73,8 @@ struct Request {
     /// `None`: the client's own bytes.
     body: Option<Vec<u8>>,
     dropped: Vec<String>,
+    /// Headers that what is written needs.
+    asked: Vec<(&'static str, String)>,
 }
 
 fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool) -> Result<Request, Unfit> {
@@ -101,7 +103,7 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
                 passed::edited(spoken, body, changes)
             }
         };
-        return Ok(Request { body: edited, dropped: Vec::new() });
+        return Ok(Request { body: edited, dropped: Vec::new(), asked: Vec::new() });
     }
     let read;
     let canonical = match &chat.canonical {
@@ -157,7 +159,11 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
     } else {
         body
     };
-    Ok(Request { body: Some(body), dropped })
+    let asked = match spoken {
+        Dialect::Anthropic => dialect::anthropic::headers(canonical),
+        _ => Vec::new(),
+    };
+    Ok(Request { body: Some(body), dropped, asked })
 }
 
 /// Members of Responses that refer to what OpenAI has stored.
@@ -177,12 +183,18 @@ fn stateful(request: &crate::model::request::Request) -> Option<&'static str> {
 
 /// The configured headers win over the kind's own. A client that speaks to a provider in its own dialect says which version
 /// of it, and which features.
-fn headers(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool) -> Vec<(String, String)> {
+fn headers(
+    order: &Order<'_>,
+    stop: &Stop<'_>,
+    spoken: Dialect,
+    translated: bool,
+    asked: Vec<(&'static str, String)>,
+) -> Vec<(String, String)> {
     let configured = &stop.provider.headers;
     let mut headers: Vec<(String, String)> = Vec::with_capacity(stop.kind.headers.len() + configured.len());
     let said = |name: &str| order.said.iter().find(|(said, _)| *said == name).map(|(_, value)| value.clone());
     for (name, value) in stop.kind.headers {
-        if configured.contains_key(*name) {
+        if configured.contains_key(*name) || asked.iter().any(|(asked, _)| asked == name) {
             continue;
         }
         let said = if translated { None } else { said(name) };
@@ -200,6 +212,8 @@ fn headers(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
             headers.push(("anthropic-beta".to_owned(), betas.join(",")));
         }
     }
+    let asked = asked.into_iter().filter(|(name, _)| !configured.contains_key(*name));
+    headers.extend(asked.map(|(name, value)| (name.to_owned(), value)));
     headers.extend(configured.iter().map(|(name, value)| (name.clone(), value.clone())));
     headers
 }
