@@ -125,6 +125,9 @@ pub struct Show {
     pub usage: bool,
     /// Gemini's `streamGenerateContent` without `alt=sse`: a JSON array instead of events.
     pub array: bool,
+    /// What answers of the client's dialect repeat of its request (OpenAI's Responses only, made by
+    /// `openai_responses::response::echo`).
+    pub echo: Option<serde_json::Value>,
 }
 
 /// Bytes that are not what they should be. The text is for the operator.
