@@ -13,16 +13,13 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod gemini;
+mod members;
 pub mod openai_chat;
+pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod rerank;
 
-use crate::{
-    model::{
-        answer::{Answer, Delta, Failure},
-        request::Request,
-    },
-    refusal::Refusal,
-};
+use crate::{model::answer::Delta, refusal::Refusal};
 use serde::{Deserialize, Serialize};
 
 /// A wire format of conversations.
