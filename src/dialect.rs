@@ -15,9 +15,12 @@ pub mod bedrock;
 pub mod cohere;
 pub mod gemini;
 pub(crate) mod json;
+mod members;
 pub mod openai_chat;
+pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod passed;
+pub mod rerank;
 pub mod schema;
 
 use crate::{
@@ -141,11 +144,11 @@ pub struct Corrupt(pub String);
 pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::request::read(body, path),
-        Dialect::OpenAiResponses => openai_chat::convert::request::read(body, path),
+        Dialect::OpenAiResponses => openai_responses::request::read(body, path),
         Dialect::Anthropic => anthropic::request::read(body, path),
         Dialect::Gemini => gemini::request::read(body, path),
         Dialect::Bedrock => openai_chat::convert::request::read(body, path),
-        Dialect::Cohere => openai_chat::convert::request::read(body, path),
+        Dialect::Cohere => cohere::request::read(body, path),
     }
 }
 
@@ -154,11 +157,11 @@ pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -
 pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> Written {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::request::write(request, order),
-        Dialect::OpenAiResponses => openai_chat::convert::request::write(request, order),
+        Dialect::OpenAiResponses => openai_responses::request::write(request, order),
         Dialect::Anthropic => anthropic::request::write(request, order),
         Dialect::Gemini => gemini::request::write(request, order),
         Dialect::Bedrock => openai_chat::convert::request::write(request, order),
-        Dialect::Cohere => openai_chat::convert::request::write(request, order),
+        Dialect::Cohere => cohere::request::write(request, order),
     }
 }
 
@@ -169,11 +172,11 @@ pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> 
 pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::response::read(body),
-        Dialect::OpenAiResponses => openai_chat::convert::response::read(body),
+        Dialect::OpenAiResponses => openai_responses::response::read(body),
         Dialect::Anthropic => anthropic::response::read(body),
         Dialect::Gemini => gemini::response::read(body),
         Dialect::Bedrock => openai_chat::convert::response::read(body),
-        Dialect::Cohere => openai_chat::convert::response::read(body),
+        Dialect::Cohere => cohere::response::read(body),
     }
 }
 
@@ -182,11 +185,11 @@ pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
 pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::response::write(answer, show),
-        Dialect::OpenAiResponses => openai_chat::convert::response::write(answer, show),
+        Dialect::OpenAiResponses => openai_responses::response::write(answer, show),
         Dialect::Anthropic => anthropic::response::write(answer, show),
         Dialect::Gemini => gemini::response::write(answer, show),
         Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
-        Dialect::Cohere => openai_chat::convert::response::write(answer, show),
+        Dialect::Cohere => cohere::response::write(answer, show),
     }
 }
 
@@ -195,11 +198,11 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
 pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
     match dialect {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Reader::default()),
-        Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::OpenAiResponses => Box::new(openai_responses::stream::Reader::default()),
         Dialect::Anthropic => Box::new(anthropic::stream::Reader::default()),
         Dialect::Gemini => Box::new(gemini::stream::Reader::default()),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
-        Dialect::Cohere => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Cohere => Box::new(cohere::stream::Reader::default()),
     }
 }
 
@@ -208,11 +211,11 @@ pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
 pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
     match dialect {
         Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Writer::new(show)),
-        Dialect::OpenAiResponses => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::OpenAiResponses => Box::new(openai_responses::stream::Writer::new(show)),
         Dialect::Anthropic => Box::new(anthropic::stream::Writer::new(show)),
         Dialect::Gemini => Box::new(gemini::stream::Writer::new(show)),
         Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
-        Dialect::Cohere => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Cohere => Box::new(cohere::stream::Writer::new(show)),
     }
 }
 
@@ -221,11 +224,11 @@ pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
 pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::failure::read(status, body),
-        Dialect::OpenAiResponses => openai_chat::convert::failure::read(status, body),
+        Dialect::OpenAiResponses => openai_responses::failure::read(status, body),
         Dialect::Anthropic => anthropic::failure::read(status, body),
         Dialect::Gemini => gemini::failure::read(status, body),
         Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
-        Dialect::Cohere => openai_chat::convert::failure::read(status, body),
+        Dialect::Cohere => cohere::failure::read(status, body),
     }
 }
 
@@ -234,10 +237,10 @@ pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
 pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
     match dialect {
         Dialect::OpenAiChat => openai_chat::convert::failure::write(refusal),
-        Dialect::OpenAiResponses => openai_chat::convert::failure::write(refusal),
+        Dialect::OpenAiResponses => openai_responses::failure::write(refusal),
         Dialect::Anthropic => anthropic::failure::write(refusal),
         Dialect::Gemini => gemini::failure::write(refusal),
         Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
-        Dialect::Cohere => openai_chat::convert::failure::write(refusal),
+        Dialect::Cohere => cohere::failure::write(refusal),
     }
 }

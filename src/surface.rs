@@ -1,7 +1,7 @@
 //! Which API a client speaks: told by the path alone.
 
 use crate::{
-    dialect::{self, Dialect, Show, Writer, asked, openai_chat::request::ChatRequest},
+    dialect::{self, Dialect, Show, Writer, asked, openai_chat::request::ChatRequest, openai_responses},
     model::answer::Answer,
     refusal::Refusal,
 };
@@ -80,8 +80,16 @@ impl Surface {
 
     /// What a translated answer is written for.
     #[must_use]
-    pub const fn show(&self, id: String, model: String, created: i64, usage: bool) -> Show {
-        Show { id, model, created, usage, array: matches!(self, Self::Generate { array: true, .. }) }
+    pub fn show(&self, id: &str, chat: &ChatRequest, created: i64) -> Show {
+        let canonical = chat.canonical.as_deref().filter(|_| *self == Self::Responses);
+        Show {
+            id: id.to_owned(),
+            model: chat.model.clone(),
+            created,
+            usage: chat.include_usage,
+            array: matches!(self, Self::Generate { array: true, .. }),
+            echo: canonical.map(openai_responses::response::echo),
+        }
     }
 
     /// Reads the body as the path needs it.

@@ -166,16 +166,10 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
     Ok(Request { body: Some(body), dropped, asked })
 }
 
-/// Members of Responses that refer to what OpenAI has stored.
-const STATEFUL: &[&str] = &["previous_response_id", "conversation", "prompt"];
-
 /// A member that makes a request depend on what its provider has stored.
 fn stateful(request: &crate::model::request::Request) -> Option<&'static str> {
     match request.dialect {
-        Dialect::OpenAiResponses => STATEFUL
-            .iter()
-            .copied()
-            .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null())),
+        Dialect::OpenAiResponses => dialect::openai_responses::request::stateful(request),
         Dialect::Gemini => request.extras.contains_key("cachedContent").then_some("cachedContent"),
         _ => None,
     }

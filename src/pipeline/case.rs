@@ -147,7 +147,7 @@ impl<'a> Case<'a> {
     /// What a translated answer is written for.
     pub(super) fn show(&self) -> Show {
         let created = self.admitted_at.0 / 1_000;
-        self.surface.show(self.id.0.clone(), self.chat.model.clone(), created, self.chat.include_usage)
+        self.surface.show(&self.id.0, self.chat, created)
     }
 
     pub(super) fn account(&self) -> Account<'_> {
