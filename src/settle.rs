@@ -107,12 +107,9 @@ impl Account<'_> {
 
     fn blank(&self, stop: usize) -> LedgerRow {
         let stop = self.stop(stop);
-        let price_version = match stop.and_then(|stop| stop.price) {
-            None => "none".to_owned(),
-            Some(price) => {
-                price.version.map_or_else(|| format!("override@{}", self.policy_version), str::to_owned)
-            }
-        };
+        let price_version = stop
+            .and_then(|stop| stop.price)
+            .map_or_else(|| "none".to_owned(), |price| price.version_text(self.policy_version));
         LedgerRow {
             request_id: self.id.0.clone(),
             attempt: 1,

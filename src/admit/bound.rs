@@ -199,10 +199,10 @@ fn audio_tokens(ms: u64, reader: Reader<'_>) -> Option<u64> {
 
 /// The cap that is held, and the same if it must stand in the request. The built-in table's figure for a model is held but not
 /// sent: the model itself stops there. What is sent is held also above that figure, since the table may be older than the
-/// model. The operator's figure is no property of the model, so it is sent.
+/// model. Where a model may not stop there (the operator's figure, a host's), it is sent.
 fn output_cap(sent: Option<u64>, caps: Caps, price: Option<&Price>) -> (u64, Option<u64>) {
     let of_model = price.and_then(|price| price.output_tokens);
-    let own_limit = price.is_some_and(|price| price.version.is_some());
+    let own_limit = price.is_some_and(|price| price.ends_itself);
     let (cap, to_send) = match (sent, caps.default, of_model) {
         (Some(sent), ..) => (sent, Some(sent)),
         (None, Some(default), Some(model)) => (default.min(model), Some(default.min(model))),
