@@ -157,6 +157,14 @@ impl Provider {
         self.surfaces.iter().find(|surface| surface.operation() == operation)
     }
 
+    /// What it is asked an operation other than a conversation with: in the client's own format if it can.
+    #[must_use]
+    pub fn surface_for(&self, operation: Operation, client: Dialect) -> Option<&'static Surface> {
+        let mut all = self.surfaces.iter().filter(|surface| surface.operation() == operation);
+        let first = all.clone().next();
+        all.find(|surface| crate::dialect::task::dialect_of(surface.dialect) == client).or(first)
+    }
+
     /// The path of OpenAI's chat, else of the preferred surface.
     #[must_use]
     pub fn chat_path(&self) -> &'static str {

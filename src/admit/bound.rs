@@ -13,7 +13,10 @@
 mod image;
 
 use crate::{
-    dialect::openai_chat::request::{ChatRequest, InputSize},
+    dialect::{
+        openai_chat::request::{ChatRequest, InputSize},
+        task::Task,
+    },
     settle::price::{Extent, Price},
 };
 
@@ -104,6 +107,19 @@ impl TokenBound {
 /// The bound of `request` where `reader` answers it.
 #[must_use]
 pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBound {
+    match &request.task {
+        Task::Converse => {}
+        Task::Embed(asked) => {
+            let input = embedding_tokens(Task::inputs(asked), reader.price);
+            return TokenBound { input, ..TokenBound::default() };
+        }
+        // Read with the query once for each document. Where the price is by search units, it is they that are held.
+        Task::Rerank(asked) => {
+            let marks = EMBEDDING_MARKS.saturating_mul(asked.documents.len() as u64);
+            return TokenBound { input: asked.text_bytes().saturating_add(marks), ..TokenBound::default() };
+        }
+        Task::Count => return TokenBound::default(),
+    }
     let size = &request.input;
     let text = size
         .text

@@ -20,6 +20,8 @@ pub struct Answer {
     pub content_bytes: usize,
     /// A 200 whose body is an error.
     pub error: Option<String>,
+    /// What a ranking is billed by, where it is not by tokens.
+    pub search_units: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +57,7 @@ pub fn read(body: &[u8]) -> Option<Answer> {
         id: wire.id.map(Cow::into_owned),
         content_bytes: choices.map_or(0, |value| value.get().len()),
         error,
+        search_units: None,
     })
 }
 
