@@ -188,6 +188,26 @@ fn recorded_requests_are_written_again_as_they_were() {
     assert!(seen >= 8, "{seen}");
 }
 
+#[test]
+fn requests_of_todays_clients_are_written_again_as_they_were() {
+    let lines = include_str!("../../../tests/fixtures/clients/messages_requests.jsonl");
+    for line in lines.lines() {
+        let call: Value = serde_json::from_str(line).unwrap();
+        let (client, body) = (&call["client"], &call["body"]);
+        let read = read(body);
+        let counts = call["path"] == "/v1/messages/count_tokens";
+        let written = if counts {
+            request::write_count(&read, &order(&read.model))
+        } else {
+            request::write(&read, &order(&read.model))
+        };
+        let again: Value = serde_json::from_slice(&written.body).unwrap();
+        assert_eq!(plain(&again), plain(body), "{client}");
+        assert_eq!((written.dropped, written.refused), (vec![], vec![]), "{client}");
+    }
+    assert_eq!(lines.lines().count(), 13);
+}
+
 /// The content of a message as its events tell it, put together without the code under test.
 fn told(stream: &[u8]) -> (Vec<Value>, Map<String, Value>, Value) {
     let mut framer = Framer::default();
@@ -492,6 +512,7 @@ fn effort_is_what_the_model_knows_of_it() {
     assert_eq!(ask("high", "claude-sonnet-4-5"), (budget(5_000), Value::Null, none()), "half of the cap");
     assert_eq!(ask("none", "claude-opus-5"), (json!({"type": "disabled"}), Value::Null, none()));
     assert_eq!(ask("none", "claude-sonnet-4-5"), (Value::Null, Value::Null, none()));
+    assert_eq!(ask("none", "claude-sonnet-5-5"), (json!({"type": "between_tools"}), Value::Null, none()));
     let told = vec!["reasoning_effort".to_owned()];
     assert_eq!(ask("none", "claude-fable-5"), (Value::Null, json!("low"), told.clone()), "it always thinks");
     assert_eq!(ask("low", "claude-3-5-haiku-20241022"), (Value::Null, Value::Null, told));
@@ -600,6 +621,18 @@ fn tools_and_the_choice_among_them() {
     assert_eq!(body["tool_choice"]["type"], "any");
     request.tools.push(Tool::Native(OPENAI, json!({"type": "web_search"})));
     assert_eq!(write(&request).1.refused, ["tools[2]"]);
+    request.tools.pop();
+    // Models that cannot be forced are told.
+    request.tool_choice = Some(ToolChoice::Function("s".to_owned()));
+    let (body, written) = write_for(&request, "claude-opus-5");
+    assert_eq!((&body["tool_choice"]["name"], written.dropped.len()), (&json!("s"), 0));
+    let (body, written) = write_for(&request, "claude-opus-5-5");
+    assert_eq!(
+        (&body["tool_choice"]["type"], written.dropped),
+        (&json!("auto"), vec!["tool_choice".to_owned()])
+    );
+    assert_eq!(body["tools"].as_array().unwrap().len(), 1);
+    assert!(body["system"].as_str().unwrap().contains("'s'"));
 }
 
 #[test]
@@ -617,9 +650,10 @@ fn what_the_provider_cannot_see_is_refused_and_what_can_be_shown_is() {
     assert_eq!(media(MediaKind::Image, base64("AA"), Some("image/jpg")), (jpeg, none()));
     let text = json!({"type": "text", "media_type": "text/plain", "data": "a,b"});
     assert_eq!(media(MediaKind::Document, base64("YSxi"), Some("text/csv")), (text, none()));
-    let refused = (Value::Null, vec!["messages[0].content[1]".to_owned()]);
+    let refused = |what: &str| (Value::Null, vec![format!("messages[0].content[1] ({what})")]);
+    assert_eq!(media(MediaKind::Audio, base64("AA"), Some("audio/wav")), refused("audio"));
+    let refused = refused("an image of a kind or from a place that Anthropic does not take");
     assert_eq!(media(MediaKind::Image, base64("AA"), Some("image/tiff")), refused);
-    assert_eq!(media(MediaKind::Audio, base64("AA"), Some("audio/wav")), refused);
     assert_eq!(media(MediaKind::Image, Source::File(OPENAI, "file-1".to_owned()), None), refused);
     let file = Part::from(Body::Media(Media::new(
         MediaKind::Document,
@@ -646,6 +680,20 @@ fn a_users_name_and_the_tier_are_told_where_anthropic_takes_them() {
     };
     assert_eq!(ask("u1", "default"), (json!("u1"), json!("standard_only"), "store".to_owned()));
     assert_eq!(ask("a@b.c", "flex"), (Value::Null, Value::Null, "user service_tier store".to_owned()));
+}
+
+#[test]
+fn a_request_for_the_token_counter_has_nothing_that_it_refuses() {
+    let mut request = asked(vec![says(Role::System, "Hi."), says(Role::User, "Go.")]);
+    request.stream = true;
+    request.sampling.temperature = Some(json!(0.5));
+    request.sampling.stop = vec!["x".to_owned()];
+    (request.user, request.service_tier) = (Some("u".to_owned()), Some("auto".to_owned()));
+    request.tools = vec![function("f")];
+    let written = request::write_count(&request, &order("claude-sonnet-4-5"));
+    let body: Map<String, Value> = serde_json::from_slice(&written.body).unwrap();
+    let members: Vec<&str> = body.keys().map(String::as_str).collect();
+    assert_eq!(members, ["model", "system", "messages", "tools"]);
 }
 
 #[test]
