@@ -112,6 +112,13 @@ impl PicoUsd {
         parse_decimal(text, 12).and_then(|value| u64::try_from(value).ok()).map(Self)
     }
 
+    /// Of a million units, in dollars: `0.15`.
+    #[must_use]
+    pub fn per_million(self) -> String {
+        let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// The price of `count` units, in pico-dollars.
     #[must_use]
     pub const fn times(self, count: u64) -> u128 {
@@ -140,6 +147,11 @@ mod tests {
             assert_eq!(NanoUsd::parse_usd(bad), None, "{bad}");
         }
         assert_eq!(PicoUsd::parse_usd("0.0000000375"), Some(PicoUsd(37_500)));
+        for (pico, text) in
+            [(0, "0"), (37_500, "0.0375"), (150_000, "0.15"), (10_000_000, "10"), (1, "0.000001")]
+        {
+            assert_eq!(PicoUsd(pico).per_million(), text);
+        }
     }
 
     #[test]
