@@ -154,11 +154,7 @@ fn settings(request: &mut EmbedRequest, all: Map<String, Value>, at: &str) -> Re
     Ok(())
 }
 
-fn predict(
-    request: &mut EmbedRequest,
-    instances: Value,
-    parameters: Option<Value>,
-) -> Result<(), Refusal> {
+fn predict(request: &mut EmbedRequest, instances: Value, parameters: Option<Value>) -> Result<(), Refusal> {
     let mut task: Option<Option<Value>> = None;
     for (index, instance) in list_at(instances, "instances")?.into_iter().enumerate() {
         let at = format!("instances[{index}]");
@@ -257,7 +253,8 @@ pub fn read_answer(body: &[u8]) -> Result<EmbedAnswer, Corrupt> {
     } else if let Some(embeddings) = list("embeddings") {
         embeddings.iter().map(vector).collect()
     } else if let Some(predictions) = list("predictions") {
-        let of = |prediction| member(prediction, "embeddings").ok_or_else(|| Corrupt("no embeddings".to_owned()));
+        let of =
+            |prediction| member(prediction, "embeddings").ok_or_else(|| Corrupt("no embeddings".to_owned()));
         for statistics in predictions.iter().filter_map(|one| member(of(one).ok()?, "statistics")) {
             let tokens = member(statistics, "tokenCount").and_then(whole).unwrap_or(0);
             counted = Some(counted.unwrap_or(0u64).saturating_add(tokens));
@@ -300,7 +297,8 @@ pub fn write_answer(answer: &EmbedAnswer, form: Form) -> Vec<u8> {
                 let mut embeddings = values(vector);
                 if let (Some(all), Some(object)) = (all, embeddings.as_object_mut()) {
                     let count = if index == 0 { all } else { 0 };
-                    object.insert("statistics".to_owned(), json!({ "token_count": count, "truncated": false }));
+                    object
+                        .insert("statistics".to_owned(), json!({ "token_count": count, "truncated": false }));
                 }
                 json!({ "embeddings": embeddings })
             });
