@@ -109,14 +109,14 @@ fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 }
 
 /// Version of a Gemini model by its name: `gemini-2.5-flash` is (2, 5). Names that follow the newest model
-/// (`gemini-flash-latest`) count as the third.
+/// (`gemini-flash-latest`) count as newer than all.
 fn generation(model: &str) -> Option<(u32, u32)> {
     let (_, rest) = model.rsplit_once("gemini-").or_else(|| model.split_once("gemini-"))?;
     let version = rest.split('-').next()?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
     match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) => Some((major, minor)),
-        _ => rest.ends_with("-latest").then_some((3, 0)),
+        _ => rest.ends_with("-latest").then_some((u32::MAX, 0)),
     }
 }
 

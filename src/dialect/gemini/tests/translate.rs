@@ -203,6 +203,8 @@ fn how_much_to_think_is_said_as_the_model_understands_it() {
         ("gemini-3.1-pro-preview", effort("medium"), json!({ "thinkingLevel": "MEDIUM" })),
         ("gemini-3-pro-preview", effort("minimal"), json!({ "thinkingLevel": "LOW" })),
         ("gemini-3-flash-preview", effort("minimal"), json!({ "thinkingLevel": "MINIMAL" })),
+        ("gemini-3.8-flash", effort("none"), json!({ "thinkingLevel": "LOW" })),
+        ("gemini-flash-latest", effort("minimal"), json!({ "thinkingLevel": "LOW" })),
         ("gemini-flash-latest", effort("xhigh"), json!({ "thinkingLevel": "HIGH" })),
         ("gemini-3-flash-preview", budget(1_024), json!({ "thinkingLevel": "LOW" })),
     ];
@@ -253,6 +255,23 @@ fn what_google_has_no_place_for_is_named() {
         ]
     );
     assert_eq!(written.refused, ["messages[1].content[0]", "tools[1]", "response_format"]);
+}
+
+#[test]
+fn what_newer_models_refuse_is_not_sent_to_them() {
+    let mut request = chat(vec![user("Hi.")]);
+    request.sampling.choices = Some(2);
+    request.sampling.presence_penalty = Some(json!(0.5));
+    request.sampling.frequency_penalty = Some(json!(0));
+    let at = |model| {
+        let written = request::write(&request, &order("gemini", model, None));
+        (json_of(&written.body)["generationConfig"].clone(), written.dropped, written.refused)
+    };
+    let all = json!({ "candidateCount": 2, "presencePenalty": 0.5, "frequencyPenalty": 0 });
+    assert_eq!(at("gemini-2.0-flash"), (all, vec![], vec![]));
+    let penalty = vec!["presence_penalty".to_owned()];
+    assert_eq!(at("gemini-2.5-pro"), (json!({ "candidateCount": 2 }), penalty.clone(), vec![]));
+    assert_eq!(at("gemini-3-flash-preview"), (Value::Null, penalty, vec!["n".to_owned()]));
 }
 
 #[test]

@@ -20,14 +20,29 @@ impl Writer<'_> {
         put("temperature", sampling.temperature.clone());
         put("topP", sampling.top_p.clone());
         put("topK", sampling.top_k.clone());
-        put("candidateCount", sampling.choices.map(Value::from));
         put("maxOutputTokens", order.output_cap.map(Value::from));
         put("stopSequences", (!sampling.stop.is_empty()).then(|| json!(sampling.stop)));
         put("seed", sampling.seed.clone());
-        put("presencePenalty", sampling.presence_penalty.clone());
-        put("frequencyPenalty", sampling.frequency_penalty.clone());
         put("responseLogprobs", sampling.logprobs.then_some(Value::Bool(true)));
         put("logprobs", sampling.top_logprobs.map(Value::from));
+        // More than one answer is a 400 from the third generation on (<https://github.com/googleapis/js-genai/issues/1609>),
+        // a penalty since 2.5 (<https://github.com/google-gemini/cookbook/issues/1290>); both read 2026-11-21.
+        if self.is_own() || !self.is_third() {
+            put("candidateCount", sampling.choices.map(Value::from));
+        } else if sampling.choices.is_some_and(|choices| choices > 1) {
+            self.written.refused.push("n".to_owned());
+        }
+        let penalties = [
+            ("presencePenalty", "presence_penalty", &sampling.presence_penalty),
+            ("frequencyPenalty", "frequency_penalty", &sampling.frequency_penalty),
+        ];
+        for (name, chat, penalty) in penalties {
+            if self.is_own() || !self.generation.is_some_and(|generation| generation >= (2, 5)) {
+                put(name, penalty.clone());
+            } else if penalty.as_ref().is_some_and(|penalty| penalty.as_f64() != Some(0.0)) {
+                self.drop(chat);
+            }
+        }
         if let Some(format) = &request.format {
             put("responseMimeType", Some(json!("application/json")));
             if let Format::Schema { schema, description, .. } = format {
@@ -35,8 +50,9 @@ impl Writer<'_> {
             }
             let functions = request.tools.iter().any(|tool| matches!(tool, Tool::Function(_)));
             if functions && self.generation.is_some_and(|(major, _)| major < 3) {
-                // <https://ai.google.dev/gemini-api/docs/structured-output#structured_outputs_with_tools>, read
-                // 2026-11-21: both at once from the third generation on; before, it is a 400.
+                // Both at once from the third generation on
+                // (<https://ai.google.dev/gemini-api/docs/gemini-3#structured_outputs_with_tools>); before, a 400
+                // (<https://github.com/googleapis/python-genai/issues/867>); both read 2026-11-21.
                 self.written.refused.push(self.named("response_format").to_owned());
             }
         }
@@ -102,10 +118,12 @@ impl Writer<'_> {
                 (None, None) => None,
             };
             let level = effort.map(|effort| match effort {
-                // The third generation's Pro begins at low, and its first knows no medium.
-                "minimal" | "none" if self.pro => "LOW",
+                // No Pro thinks so little, nor any Flash from 3.7 on: it is a 400 there
+                // (<https://github.com/BerriAI/litellm-docs/pull/1505>, read 2026-11-21).
+                "minimal" | "none" if self.pro || self.generation > Some((3, 6)) => "LOW",
                 "minimal" | "none" => "MINIMAL",
                 "low" => "LOW",
+                // The third generation's first Pro knows no medium.
                 "medium" if !(self.pro && self.generation == Some((3, 0))) => "MEDIUM",
                 _ => "HIGH",
             });
