@@ -262,6 +262,13 @@ pub(super) fn input_of(arguments: &str) -> Value {
     }
 }
 
+/// A block of one member.
+pub(super) fn block(name: &str, members: Map<String, Value>) -> Value {
+    let mut block = Map::new();
+    block.insert(name.to_owned(), Value::Object(members));
+    Value::Object(block)
+}
+
 /// Base64.
 pub(super) fn base64_of(bytes: &[u8]) -> String {
     BASE64.encode(bytes)

@@ -75,7 +75,7 @@ fn write_part(part: &Part, index: usize) -> Option<Value> {
             content::write_reasoning(reasoning, signature.as_deref())
         }
         Body::Media(media) => {
-            media::write(media, true).ok().map(|block| json!({media::member(media.kind): block}))
+            media::write(media, true).ok().map(|block| content::block(media::member(media.kind), block))
         }
         Body::ToolCall(call) => Some(json!({"toolUse": {
             "toolUseId": if call.id.is_empty() { format!("call_{index}") } else { call.id.clone() },

@@ -692,6 +692,54 @@ fn thinking_is_said_in_each_makers_words() {
 }
 
 #[test]
+fn claude_does_not_think_where_it_would_refuse_to() {
+    let mut request = chat(vec![
+        user("?"),
+        Turn::new(Role::Assistant, vec![call("1", "a", "{}")]),
+        result("1", None, vec![Part::text("x")]),
+    ]);
+    request.thinking = Some(Thinking { effort: Some("low".into()), ..Thinking::default() });
+    let thinks = |request: &Request, model| {
+        let (body, written) = for_model(request, model, Some(8_000));
+        let thinks = body["additionalModelRequestFields"]["thinking"].is_object();
+        assert_eq!(written.dropped.is_empty(), thinks, "{written:?}");
+        thinks
+    };
+    assert!(!thinks(&request, SONNET_4), "its thoughts are not there");
+    assert!(thinks(&request, OPUS_46), "models that decide themselves do not need them");
+    let thought = Part {
+        body: Body::Reasoning(Reasoning { text: "hm".into(), ..Reasoning::default() }),
+        cache: None,
+        signature: Some(Signature { maker: Dialect::Bedrock, text: "sig".into() }),
+    };
+    request.turns[1].parts.insert(0, thought);
+    assert!(thinks(&request, SONNET_4));
+    request.turns.push(Turn::new(Role::Assistant, vec![Part::text("so")]));
+    request.turns.push(user("and?"));
+    request.turns[1].parts.remove(0);
+    assert!(thinks(&request, SONNET_4), "that was an earlier question");
+    request.tools = vec![tool("a")];
+    request.tool_choice = Some(ToolChoice::Required);
+    assert!(!thinks(&request, OPUS_46) && !thinks(&request, SONNET_4), "it is told to call");
+}
+
+#[test]
+fn a_failed_result_says_so_to_models_that_know_the_word() {
+    let failed = ToolResult { id: "1".into(), name: None, parts: vec![Part::text("no")], is_error: true };
+    let request = chat(vec![
+        user("?"),
+        Turn::new(Role::Assistant, vec![call("1", "a", "{}")]),
+        Turn::new(Role::Tool, vec![Body::ToolResult(failed).into()]),
+    ]);
+    let (body, written) = for_model(&request, NOVA, None);
+    assert_eq!(body["messages"][2]["content"][0]["toolResult"]["status"], "error");
+    assert_eq!(written.dropped, Vec::<String>::new());
+    let (body, written) = for_model(&request, "us.writer.palmyra-x4-v1:0", None);
+    assert_eq!(body["messages"][2]["content"][0]["toolResult"].get("status"), None);
+    assert_eq!(written.dropped, ["messages[2].content[0].is_error"]);
+}
+
+#[test]
 fn sampling_is_carried_dropped_or_refused_by_rule() {
     let mut request = chat(vec![user("?")]);
     request.sampling = Sampling {

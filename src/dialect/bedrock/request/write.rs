@@ -42,11 +42,12 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     writing.turns();
     let mut body = Map::new();
     writing.settle_messages();
-    body.insert("messages".to_owned(), writing.messages.iter().map(Message::to_json).collect());
+    writing.inference(order, &mut body);
+    let messages = std::mem::take(&mut writing.messages);
+    body.insert("messages".to_owned(), messages.into_iter().map(Message::into_json).collect());
     if !writing.system.is_empty() {
         body.insert("system".to_owned(), Value::Array(std::mem::take(&mut writing.system)));
     }
-    writing.inference(order, &mut body);
     writing.tools(&mut body);
     writing.format(&mut body);
     writing.rest(&mut body);
@@ -63,8 +64,12 @@ struct Message {
 }
 
 impl Message {
-    fn to_json(&self) -> Value {
-        json!({"role": self.role, "content": self.blocks})
+    /// Moved, not copied: media may be most of the request.
+    fn into_json(self) -> Value {
+        let mut message = Map::new();
+        message.insert("role".to_owned(), json!(self.role));
+        message.insert("content".to_owned(), Value::Array(self.blocks));
+        Value::Object(message)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -188,7 +193,7 @@ impl Writing<'_> {
             Body::Media(media) => match media::write(media, self.own) {
                 Ok(mut block) => {
                     media::name_apart(&mut block, &mut self.documents);
-                    Some(json!({media::member(media.kind): block}))
+                    Some(content::block(media::member(media.kind), block))
                 }
                 Err(why) => {
                     self.written.refused.push(format!("{place} ({why})"));
@@ -228,11 +233,14 @@ impl Writing<'_> {
         let id = self.ids.of_result(&result.id, result.name.as_deref());
         block.insert("toolUseId".to_owned(), json!(id));
         block.insert("content".to_owned(), Value::Array(blocks));
-        if result.is_error {
-            // Only Claude and Nova know it, and success is what the others take every result for.
+        // Success is what every model takes a result for; the other word is Claude's and Nova's alone
+        // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>, read 2026-11-21).
+        if result.is_error && (self.own || self.family.caches().0) {
             block.insert("status".to_owned(), json!("error"));
+        } else if result.is_error {
+            self.written.dropped.push(format!("{place}.is_error"));
         }
-        json!({"toolResult": block})
+        content::block("toolResult", block)
     }
 
     fn inference(&mut self, order: &Order<'_>, body: &mut Map<String, Value>) {
@@ -247,8 +255,14 @@ impl Writing<'_> {
         {
             self.drop("reasoning_effort");
         }
-        let thinks =
-            fields.get("thinking").is_some_and(|thinking| thinking.get("type") != Some(&json!("disabled")));
+        let way =
+            |fields: &Map<String, Value>| fields.get("thinking")?.get("type")?.as_str().map(str::to_owned);
+        if !self.own && way(&fields).is_some_and(|way| self.may_not_think(&way)) {
+            fields.shift_remove("thinking");
+            fields.shift_remove("output_config");
+            self.drop("reasoning_effort");
+        }
+        let thinks = way(&fields).is_some_and(|way| way != "disabled");
         let (none, one) = if self.own { (false, false) } else { self.family.sampling() };
         let sampling = &request.sampling;
         // Claude that thinks takes no temperature but 1, and no `top_k`
@@ -309,6 +323,23 @@ impl Writing<'_> {
                 body.insert(name.to_owned(), Value::Object(members));
             }
         }
+    }
+
+    /// Whether Claude would refuse to think here: if it is told to call a tool; and, with a budget, if it is in the midst of
+    /// calls and its thoughts before them are not there, since the caller's dialect did not bring them back
+    /// (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>,
+    /// <https://docs.claude.com/en/docs/build-with-claude/adaptive-thinking>, read 2026-11-21).
+    fn may_not_think(&self, way: &str) -> bool {
+        let told = matches!(
+            self.request.tool_choice,
+            Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
+        );
+        let among_calls = || {
+            let [.., said, results] = self.messages.as_slice() else { return false };
+            let first = said.blocks.first();
+            results.has("toolResult") && first.is_some_and(|block| block.get("reasoningContent").is_none())
+        };
+        told || way == "enabled" && among_calls()
     }
 
     /// What the caller's own member of this name says beyond what is understood.
