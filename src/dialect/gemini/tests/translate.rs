@@ -244,14 +244,14 @@ fn what_google_has_no_place_for_is_named() {
     assert_eq!(
         written.dropped,
         [
-            "cache_control",
             "messages[1].content[1]",
             "tools[0].strict",
             "parallel_tool_calls",
             "logit_bias",
             "user",
             "service_tier",
-            "store"
+            "store",
+            "cache_control",
         ]
     );
     assert_eq!(written.refused, ["messages[1].content[0]", "tools[1]", "response_format"]);
@@ -343,6 +343,32 @@ fn a_client_without_ids_finds_calls_and_results_paired() {
     assert_eq!(results, [calls[1].clone(), calls[0].clone(), calls[2].clone()]);
     let again = sent(&read, "gemini-2.5-flash").to_string();
     assert!(!again.contains("\"id\""), "ids made up here are not told Google: {again}");
+}
+
+#[test]
+fn an_answer_that_comes_back_in_the_pieces_of_its_stream_is_joined() {
+    let proof = Signature { maker: Dialect::Anthropic, text: "c2ln".to_owned() };
+    let piece = |part: Value| json!({ "role": "model", "parts": [part] });
+    let body = json!({ "contents": [
+        { "parts": [{ "text": "Go." }] },
+        piece(json!({ "thought": true, "text": "H" })),
+        piece(json!({ "thought": true, "text": "m." })),
+        piece(json!({ "thought": true, "text": "", "thoughtSignature": proof.show_to(Dialect::Gemini) })),
+        piece(json!({ "thought": true, "thoughtSignature": proof.show_to(Dialect::Gemini) })),
+        piece(json!({ "text": "On" })),
+        piece(json!({ "text": "e." })),
+        piece(json!({ "functionCall": { "name": "f" } })),
+        piece(json!({ "text": "" })),
+    ] });
+    let read = request::read(body.to_string().as_bytes(), Some(("m", false))).unwrap();
+    let thoughts = |text: &str, redacted| Part {
+        body: Body::Reasoning(Reasoning { text: text.to_owned(), id: None, summary: true, redacted }),
+        cache: None,
+        signature: Some(proof.clone()),
+    };
+    assert_eq!(read.turns.len(), 2);
+    assert_eq!(read.turns[1].parts[..3], [thoughts("Hm.", false), thoughts("", true), Part::text("One.")]);
+    assert_eq!(read.turns[1].parts.len(), 4, "and the call");
 }
 
 #[test]
