@@ -9,13 +9,13 @@ use crate::{
         wire::{Command, KeyRecord, Reply},
     },
     config::policy::Policy,
-    dialect::openai_chat::stream::Filter,
     idempotency::record::{Claim, Claimed},
     model::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
     },
     settle::shard::DEFAULT,
+    stream::filter::Filter,
 };
 use serde_json::Value;
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
@@ -73,28 +73,25 @@ pub struct Credential {
     pub prefix: String,
     /// Name of the Worker secret.
     pub secret: String,
-    /// How the secret becomes a credential.
+    /// How it is shown.
     pub scheme: Scheme,
 }
 
-/// How a secret becomes a credential. What is not simply a header is made by the edge, call by call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How a credential is shown. The edge does the signing, so that no secret enters the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// The header's value is the prefix and the secret.
-    #[default]
+    /// As it is, in its header.
     Header,
-    /// The call is signed with AWS Signature Version 4; the secret is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and behind another
-    /// colon a session's token. Header and prefix are not used.
+    /// The call is signed with it (AWS Signature Version 4): `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`.
     AwsSigV4 {
-        /// `us-east-1`.
+        /// The region.
         region: String,
-        /// `bedrock`.
+        /// The signing name.
         service: String,
     },
-    /// The secret is a Google service account's key file (JSON); its access token is sent as a bearer token. Header and
-    /// prefix are not used.
+    /// A token is had for it: the JSON key file of a Google service account.
     GoogleServiceAccount {
-        /// `https://www.googleapis.com/auth/cloud-platform`.
+        /// What the token is for.
         scope: String,
     },
 }

@@ -20,6 +20,12 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// Operator's prices, by `provider/model`; they win over the built-in table.
     pub prices: BTreeMap<String, PriceOverride>,
+    /// Lines of the built-in table, by `provider/model`, for models whose name is the operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub priced_like: BTreeMap<String, String>,
+    /// What costs are multiplied with, in millionths, by provider; `*` is for all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub markups: BTreeMap<String, u64>,
     /// Request headers that some route matches on, lower case.
     pub matched_headers: Vec<String>,
 }
@@ -31,6 +37,9 @@ pub struct ProviderPolicy {
     pub kind: String,
     /// Without a trailing slash, up to and including the version segment: `https://api.openai.com/v1`.
     pub base_url: String,
+    /// What else its kind wants to know (`region`, `project`, …): all of it, defaults included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Name of the Worker secret that holds the credential; `None` sends none.
     pub secret: Option<String>,
     /// Headers added to every call.
@@ -76,6 +85,9 @@ pub struct Route {
     /// Whether an attempt whose usage the provider did not report costs what this gateway estimates, rather than its bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimate_unreported: bool,
+    /// Whether a request is refused rather than translated without what the provider's dialect cannot say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_translation: bool,
 }
 
 /// One thing that must hold for a route to match.

@@ -4,6 +4,7 @@ use super::policy::*;
 use super::*;
 use crate::provider::OutputCapField;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// The configuration of the design, as written there.
 const DESIGN: &str = r#"# Routes are matched top-down; the first match wins.
@@ -102,6 +103,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
         Route {
             name: "high-stakes".to_owned(),
@@ -115,6 +117,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
     ];
     assert_eq!(policy.version, 7);
@@ -207,6 +210,144 @@ fn json_means_the_same_as_yaml() {
     let json = "{\n\t\"routes\": [\n\t\t{\"name\":\"a\",\"match\":{\"team\":\"*\",\"n\":1},\"model\":[\"gpt-4o\",\"mock\\/x\"],\n\t\t \"timeouts\":{\"total\":\"10m\"}}\n\t]\n}\n";
     let yaml = "routes:\n- name: a\n  match: {team: '*', n: 1}\n  model:\n  - gpt-4o\n  - mock/x\n  timeouts:\n    total: 10m\n";
     assert_eq!(accepted(json).policy, accepted(yaml).policy);
+}
+
+#[test]
+fn what_a_kind_wants_to_know_makes_its_base_url() {
+    let text = r#"
+providers:
+  bedrock: { region: eu-central-1 }
+  gcp: { kind: vertex, project: my-project-1, location: us-central1 }
+  vertex: { project: 123456 }
+  azure: { resource: contoso }
+  azure-deployments: { base_url: "https://apim.example.com/openai", api_key: secret://APIM, api_version: 2025-04-01-preview }
+  cf: { kind: cloudflare, account_id: 0123456789abcdef0123456789abcdef }
+  qwen: { kind: alibaba, region: cn }
+  mine: { kind: bedrock, base_url: "https://vpce.example.com", region: us-east-1, api_key: secret://AWS }
+routes:
+  - { name: all }
+"#;
+    let Compiled { policy, warnings } = accepted(text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let url = |name: &str| policy.providers[name].base_url.as_str();
+    assert_eq!(url("bedrock"), "https://bedrock-runtime.eu-central-1.amazonaws.com");
+    assert_eq!(
+        url("gcp"),
+        "https://us-central1-aiplatform.googleapis.com/v1/projects/my-project-1/locations/us-central1/publishers/google"
+    );
+    assert_eq!(
+        url("vertex"),
+        "https://aiplatform.googleapis.com/v1/projects/123456/locations/global/publishers/google"
+    );
+    assert_eq!(url("azure"), "https://contoso.openai.azure.com/openai/v1");
+    assert_eq!(
+        url("cf"),
+        "https://api.cloudflare.com/client/v4/accounts/0123456789abcdef0123456789abcdef/ai/v1"
+    );
+    assert_eq!(url("qwen"), "https://dashscope.aliyuncs.com/compatible-mode/v1");
+    // Used by the path and by the signature, whatever the base URL is.
+    let settings = |name: &str| policy.providers[name].settings.clone();
+    assert_eq!(settings("azure-deployments")["api_version"], "2025-04-01-preview");
+    assert_eq!(settings("mine")["region"], "us-east-1");
+    assert_eq!(settings("gcp").len(), 2);
+
+    // A policy from before there were settings.
+    let mut json = serde_json::to_value(&policy).unwrap();
+    let without = json["providers"]["bedrock"].as_object_mut().unwrap();
+    assert!(without.remove("settings").is_some());
+    let old: Policy = serde_json::from_value(json).unwrap();
+    assert!(old.providers["bedrock"].settings.is_empty());
+    assert!(!serde_json::to_string(&old.providers["openai"]).unwrap().contains("settings"));
+}
+
+#[test]
+fn prices_may_be_those_of_another_line_and_marked_up() {
+    let text = r#"
+providers: { azure: { resource: contoso } }
+routes: [{ name: all }]
+prices:
+  markup: { "*": 1.2, openai: "0.85" }
+  azure/chat-prod: { like: azure/eu/gpt-5.4 }
+"#;
+    let policy = accepted(text).policy;
+    assert_eq!(policy.markups, BTreeMap::from([("*".to_owned(), 1_200_000), ("openai".to_owned(), 850_000)]));
+    assert_eq!(policy.priced_like["azure/chat-prod"], "azure/eu/gpt-5.4");
+    let for_all = accepted("routes: [{name: a}]\nprices: {markup: 1.5}").policy;
+    assert_eq!(for_all.markups, BTreeMap::from([("*".to_owned(), 1_500_000)]));
+    // A policy from before there were any.
+    let old = serde_json::to_string(&accepted("routes: [{name: a}]").policy).unwrap();
+    assert!(!old.contains("markups") && !old.contains("priced_like"));
+    let old: Policy = serde_json::from_str(&old).unwrap();
+    assert!(old.markups.is_empty() && old.priced_like.is_empty());
+
+    for (prices, expected) in [
+        (
+            "openai/x: {like: gpt-4o}",
+            "line 1, prices[\"openai/x\"].like: expected a kind and a model of the built-in price table, such as azure/eu/gpt-5.4, found \"gpt-4o\"",
+        ),
+        (
+            "openai/x: {like: openai/gpt-4o, input: 1}",
+            "line 1, prices[\"openai/x\"].input: `input` and `like` exclude one another: the table's line says it",
+        ),
+        (
+            "markup: 20%",
+            "line 1, prices.markup: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found \"20%\"",
+        ),
+        (
+            "markup: {opnai: 1.1}",
+            "line 1, prices.markup.opnai: `opnai` is no provider: expected a configured provider, or \"*\"",
+        ),
+        (
+            "markup: {openai: -1}",
+            "line 1, prices.markup.openai: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found -1",
+        ),
+        (
+            "markup: {openai: 1.1234567}",
+            "line 1, prices.markup.openai: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found 1.1234567",
+        ),
+    ] {
+        assert_eq!(refused(&format!("prices: {{{prices}}}")), [expected], "{prices}");
+    }
+}
+
+#[test]
+fn what_a_kind_wants_to_know_is_checked() {
+    for (provider, expected) in [
+        (
+            "bedrock: {}",
+            "line 1, providers.bedrock.region: `region` is missing: expected an AWS region, such as us-east-1",
+        ),
+        (
+            "bedrock:",
+            "line 1, providers.bedrock: expected `region`: an AWS region, such as us-east-1, found nothing",
+        ),
+        (
+            "mine: {kind: bedrock, base_url: \"https://a.example\", api_key: none}",
+            "line 1, providers.mine.region: `region` is missing: expected an AWS region, such as us-east-1",
+        ),
+        (
+            "bedrock: {region: us-east-1.evil.example/}",
+            "line 1, providers.bedrock.region: expected an AWS region, such as us-east-1, found \"us-east-1.evil.example/\"; 1 to 63 small letters, digits and inner `-`",
+        ),
+        (
+            "bedrock: {region: US-EAST-1}",
+            "line 1, providers.bedrock.region: expected an AWS region, such as us-east-1, found \"US-EAST-1\"; 1 to 63 small letters, digits and inner `-`",
+        ),
+        (
+            "alibaba: {region: ap-southeast-1}",
+            "line 1, providers.alibaba.region: expected intl (Singapore), us, cn (Beijing) or hk (Hong Kong), found \"ap-southeast-1\"",
+        ),
+        (
+            "openai: {region: us-east-1}",
+            "line 1, providers.openai.region: the kind openai has no setting `region`; it takes no settings",
+        ),
+        (
+            "vertex: {project: a, region: b}",
+            "line 1, providers.vertex.region: the kind vertex has no setting `region`; it takes `project`, `location`",
+        ),
+    ] {
+        assert_eq!(refused(&format!("providers: {{{provider}}}")), [expected], "{provider}");
+    }
 }
 
 #[test]

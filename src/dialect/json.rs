@@ -1,7 +1,12 @@
 //! Reading a client's JSON member by member, with errors that name the place.
 
 use crate::refusal::Refusal;
+use serde::{
+    Deserializer,
+    de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
+use std::{collections::HashSet, fmt};
 
 /// The body as an object.
 ///
@@ -161,5 +166,131 @@ pub(crate) fn texts(
             })
             .collect(),
         Some(_) => Err(expected()),
+    }
+}
+
+/// Refuses a body in which an object has a member twice: which one counts would depend on the reader, and what was counted
+/// must be what is sent. With `folded`, `inlineData` and `inline_data` are the same name; not within schemas and arguments,
+/// whose names are the application's.
+///
+/// # Errors
+/// 400 that names the member.
+pub(crate) fn refuse_doubles(body: &[u8], folded: bool) -> Result<(), Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let seed = Doubles { folded };
+    match seed.deserialize(&mut deserializer) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let message = error.to_string();
+            match message.strip_prefix(TWICE).and_then(|rest| rest.split('\'').next()) {
+                Some(name) => Err(Refusal::bad_param(
+                    "duplicate_parameter",
+                    name,
+                    format!("'{name}' is given more than once; which one counts would depend on the reader."),
+                )),
+                None => {
+                    Err(Refusal::bad_request("invalid_json", format!("The body is not JSON: {message}.")))
+                }
+            }
+        }
+    }
+}
+
+const TWICE: &str = "given twice: '";
+
+/// Members below which names are the application's own.
+const FREE: &[&str] = &[
+    "parameters",
+    "parametersJsonSchema",
+    "parameters_json_schema",
+    "schema",
+    "input_schema",
+    "responseSchema",
+    "response_schema",
+    "responseJsonSchema",
+    "response_json_schema",
+    "args",
+    "response",
+    "input",
+    "metadata",
+    "labels",
+];
+
+#[derive(Clone, Copy)]
+struct Doubles {
+    folded: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Doubles {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Doubles {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut names: HashSet<String> = HashSet::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let free = FREE.contains(&name.as_str());
+            let folded = if self.folded { name.replace('_', "").to_ascii_lowercase() } else { name.clone() };
+            if !names.insert(folded) {
+                return Err(de::Error::custom(format_args!("{TWICE}{name}'")));
+            }
+            map.next_value_seed(Self { folded: self.folded && !free })?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_given_twice_is_named_wherever_it_stands() {
+        let refused = |body: &str, folded| refuse_doubles(body.as_bytes(), folded).unwrap_err().param;
+        assert_eq!(refused(r#"{"a":[{"text":"x","text":"y"}]}"#, false).as_deref(), Some("text"));
+        assert_eq!(refused(r#"{"inlineData":1,"inline_data":2}"#, true).as_deref(), Some("inline_data"));
+        assert!(refuse_doubles(br#"{"inlineData":1,"inline_data":2}"#, false).is_ok());
+        let schema = br#"{"parameters":{"properties":{"userId":{},"user_id":{}}}}"#;
+        assert!(refuse_doubles(schema, true).is_ok());
+        assert_eq!(refused("[", false), None);
     }
 }

@@ -99,6 +99,7 @@ const VARYING: &[&str] = &[
     "x-ratelimit-remaining-tokens",
     "x-ratelimit-reset-tokens",
     "x-edgehold-clamped-max-tokens",
+    "x-edgehold-dropped",
     "retry-after",
 ];
 

@@ -23,6 +23,28 @@ pub struct EmbedRequest {
     pub extras: Map<String, Value>,
 }
 
+impl EmbedRequest {
+    /// Bytes of the inputs that are text: a token is one byte at least.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        let bytes = |input: &EmbedInput| match input {
+            EmbedInput::Text(text) => text.len() as u64,
+            EmbedInput::Tokens(_) => 0,
+        };
+        self.inputs.iter().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Tokens of the inputs that are tokens, exactly.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        let tokens = |input: &EmbedInput| match input {
+            EmbedInput::Text(_) => 0,
+            EmbedInput::Tokens(tokens) => tokens.len() as u64,
+        };
+        self.inputs.iter().map(tokens).fold(0, u64::saturating_add)
+    }
+}
+
 /// One input.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EmbedInput {
@@ -62,6 +84,52 @@ pub struct RerankRequest {
     pub extras: Map<String, Value>,
 }
 
+/// Documents in a search unit (<https://cohere.com/pricing>, read 2026-11-21).
+const UNIT_DOCUMENTS: u64 = 100;
+
+/// Tokens of a query and a piece of a document together, from which on a document counts more than once
+/// (<https://learn.microsoft.com/en-us/azure/ai-studio/how-to/deploy-models-cohere-rerank>, read 2026-11-21).
+const PIECE_TOKENS: u64 = 500;
+
+/// The least tokens of a document in a piece. Nobody says what a query takes that leaves no room; older models cut it at half
+/// of a piece.
+const PIECE_DOCUMENT_TOKENS_MIN: u64 = PIECE_TOKENS / 2;
+
+/// Where Cohere cuts a document if the request does not say (<https://docs.cohere.com/reference/rerank>, read 2026-11-21).
+const DOCUMENT_TOKENS_MAX: u64 = 4_096;
+
+impl RerankRequest {
+    /// Bytes of text that the model reads: the query once with each document. Where tokens are billed this is how they are
+    /// counted (<https://docs.voyageai.com/docs/faq>, read 2026-11-21), and a token is one byte at least.
+    #[must_use]
+    pub fn text_bytes(&self) -> u64 {
+        let query = self.query.len() as u64;
+        let documents = self.documents.iter().map(document_bytes);
+        documents.map(|bytes| bytes.saturating_add(query)).fold(0, u64::saturating_add)
+    }
+
+    /// The most search units that Cohere may bill: one for a query and up to a hundred documents, where a document that is
+    /// too long to be read at once counts as often as it is cut. A byte is taken for a token.
+    #[must_use]
+    pub fn search_units_max(&self) -> u64 {
+        let query = self.query.len() as u64;
+        let room = PIECE_TOKENS.saturating_sub(query).max(PIECE_DOCUMENT_TOKENS_MIN);
+        let cut =
+            self.extras.get("max_tokens_per_doc").and_then(Value::as_u64).unwrap_or(DOCUMENT_TOKENS_MAX);
+        let pieces =
+            self.documents.iter().map(|document| document_bytes(document).min(cut).div_ceil(room).max(1));
+        pieces.fold(0, u64::saturating_add).div_ceil(UNIT_DOCUMENTS).max(1)
+    }
+}
+
+/// Bytes of a document's text; of an object's JSON, which is more than its text in any form.
+fn document_bytes(document: &Value) -> u64 {
+    match document {
+        Value::String(text) => text.len() as u64,
+        other => other.to_string().len() as u64,
+    }
+}
+
 /// Texts ranked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RerankAnswer {
@@ -73,4 +141,50 @@ pub struct RerankAnswer {
     pub reported: Option<Reported>,
     /// What the provider bills by instead of tokens.
     pub search_units: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn texts_are_counted_in_bytes_and_tokens_in_tokens() {
+        let inputs = vec![
+            EmbedInput::Text("né".into()),
+            EmbedInput::Tokens(vec![1, 2, 3]),
+            EmbedInput::Text("a".into()),
+        ];
+        let request = EmbedRequest { inputs, ..EmbedRequest::default() };
+        assert_eq!((request.text_bytes(), request.tokens()), (4, 3));
+    }
+
+    fn rerank(query: &str, documents: Vec<Value>) -> RerankRequest {
+        RerankRequest { query: query.into(), documents, ..RerankRequest::default() }
+    }
+
+    #[test]
+    fn a_query_is_read_with_every_document() {
+        assert_eq!(rerank("abc", vec![json!("12345"), json!("1")]).text_bytes(), 3 + 5 + 3 + 1);
+        assert_eq!(rerank("abc", vec![json!({"text": "x"})]).text_bytes(), 3 + 12);
+        assert_eq!(rerank("abc", vec![]).text_bytes(), 0);
+    }
+
+    #[test]
+    fn a_hundred_documents_are_a_search_unit_and_long_ones_count_more_than_once() {
+        let units = |query: &str, bytes: usize, count: usize| {
+            rerank(query, vec![json!("x".repeat(bytes)); count]).search_units_max()
+        };
+        assert_eq!(units("q", 10, 0), 1);
+        assert_eq!(units("q", 499, 100), 1);
+        assert_eq!(units("q", 499, 101), 2);
+        assert_eq!(units("q", 500, 100), 2, "two pieces each");
+        assert_eq!(units(&"q".repeat(250), 250, 100), 1);
+        assert_eq!(units(&"q".repeat(250), 251, 100), 2);
+        assert_eq!(units(&"q".repeat(9_000), 250, 100), 1, "what a query leaves is never less than half");
+        assert_eq!(units("q", 1_000_000, 100), 9, "documents are cut at 4,096 tokens");
+        let mut request = rerank("q", vec![json!("x".repeat(1_000_000)); 100]);
+        request.extras.insert("max_tokens_per_doc".into(), json!(499));
+        assert_eq!(request.search_units_max(), 1);
+    }
 }

@@ -223,7 +223,7 @@ impl Open {
         let index = call.get("index").and_then(Value::as_u64).unwrap_or(position);
         let begins = !name.is_empty();
         let part = match self.calls.get(&index) {
-            Some(part) if !(begins && !id.is_empty()) => *part,
+            Some(part) if !begins || id.is_empty() => *part,
             _ => {
                 let part = self.begin(choice, Opened::ToolCall { id, name }, deltas);
                 self.calls.insert(index, part);
