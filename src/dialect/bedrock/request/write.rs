@@ -26,7 +26,7 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-/// A request for Bedrock. Model and stream are in the path: [`crate::dialect::bedrock::path`].
+/// A request for Bedrock. The model, and whether a stream is wanted, are in the path.
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut writing = Writing {
