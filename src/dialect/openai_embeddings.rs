@@ -68,6 +68,11 @@ pub(super) fn task(word: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a task is about what is searched for, not what is found.
+pub(super) fn is_query(task: &str) -> bool {
+    matches!(task, "RETRIEVAL_QUERY" | "QUESTION_ANSWERING" | "FACT_VERIFICATION" | "CODE_RETRIEVAL_QUERY")
+}
+
 fn inputs(value: Value) -> Result<Vec<EmbedInput>, Refusal> {
     let list = match value {
         Value::String(text) => return Ok(vec![EmbedInput::Text(text)]),
@@ -128,9 +133,10 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
     }
     match (request.task.as_deref(), order.kind) {
         (None, _) => {}
-        // Needed by its asymmetric models (<https://docs.nvidia.com/nim/nemo-retriever/text-embedding>, read 2026-11-21).
+        // Needed by models that tell queries from passages
+        // (<https://docs.nvidia.com/nim/nemo-retriever/text-embedding/2.0.0/use-the-api-openai.html>, read 2026-11-21).
         (Some(task), "nvidia") => {
-            let word = if task.ends_with("QUERY") { "query" } else { "passage" };
+            let word = if is_query(task) { "query" } else { "passage" };
             body.insert("input_type".to_owned(), json!(word));
         }
         (Some(_), _) => written.dropped.push("input_type".to_owned()),
@@ -183,17 +189,24 @@ impl<'de> Deserialize<'de> for Vector {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vector, A::Error> {
                 let mut vector = Vec::with_capacity(list.size_hint().unwrap_or(0).min(4_096));
-                while let Some(number) = list.next_element::<f64>()? {
-                    if !number.is_finite() {
-                        return Err(A::Error::custom("a vector with a number too large"));
-                    }
-                    vector.push(number);
+                while let Some(number) = list.next_element::<&RawValue>()? {
+                    vector.push(number_of(number).map_err(A::Error::custom)?);
                 }
                 Ok(Vector(vector))
             }
         }
         deserializer.deserialize_any(Read)
     }
+}
+
+/// The nearest number to what is written. `serde_json` alone may miss it by the last bit.
+pub(super) fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number_of(<&RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn number_of(written: &RawValue) -> Result<f64, &'static str> {
+    let number: f64 = written.get().parse().map_err(|_| "not a number")?;
+    if number.is_finite() { Ok(number) } else { Err("a number too large") }
 }
 
 /// Base64 of 32-bit floats; `None` if it is not, or has a float that is no number.

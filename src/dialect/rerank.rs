@@ -146,7 +146,7 @@ struct Wire<'a> {
 #[derive(Deserialize)]
 struct Ranked {
     index: u64,
-    #[serde(alias = "score")]
+    #[serde(alias = "score", deserialize_with = "openai_embeddings::exact")]
     relevance_score: f64,
 }
 

@@ -4,7 +4,7 @@ use crate::{
     dialect::{
         Corrupt, Order, Show, Written,
         members::{Members, missing, unfit},
-        openai_embeddings::{Vector, numbers_to, pack, task},
+        openai_embeddings::{Vector, is_query, numbers_to, pack, task},
     },
     model::{
         answer::Reported,
@@ -125,9 +125,7 @@ fn input_type(request: &EmbedRequest, dropped: &mut Vec<String>) -> Value {
         return own.clone();
     }
     json!(match request.task.as_deref() {
-        Some("RETRIEVAL_QUERY" | "QUESTION_ANSWERING" | "FACT_VERIFICATION" | "CODE_RETRIEVAL_QUERY") => {
-            "search_query"
-        }
+        Some(task) if is_query(task) => "search_query",
         Some("CLASSIFICATION") => "classification",
         Some("CLUSTERING") => "clustering",
         None | Some("RETRIEVAL_DOCUMENT") => "search_document",
