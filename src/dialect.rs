@@ -10,16 +10,26 @@
 //! place.
 
 pub mod anthropic;
+pub mod asked;
 pub mod bedrock;
 pub mod cohere;
 pub mod gemini;
+pub(crate) mod json;
 mod members;
 pub mod openai_chat;
 pub mod openai_embeddings;
 pub mod openai_responses;
+pub mod passed;
 pub mod rerank;
+pub mod schema;
 
-use crate::{model::answer::Delta, refusal::Refusal};
+use crate::{
+    model::{
+        answer::{Answer, Delta, Failure},
+        request::Request,
+    },
+    refusal::Refusal,
+};
 use serde::{Deserialize, Serialize};
 
 /// A wire format of conversations.
@@ -118,8 +128,119 @@ pub struct Show {
     pub usage: bool,
     /// Gemini's `streamGenerateContent` without `alt=sse`: a JSON array instead of events.
     pub array: bool,
+    /// What answers of the client's dialect repeat of its request (OpenAI's Responses only, made by
+    /// `openai_responses::response::echo`).
+    pub echo: Option<serde_json::Value>,
 }
 
 /// Bytes that are not what they should be. The text is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corrupt(pub String);
+
+/// Reads a client's request. `path`: the model and whether a stream is wanted, where the path says so.
+///
+/// # Errors
+/// 400 in the caller's terms.
+pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::request::read(body, path),
+        Dialect::OpenAiResponses => openai_responses::request::read(body, path),
+        Dialect::Anthropic => anthropic::request::read(body, path),
+        Dialect::Gemini => gemini::request::read(body, path),
+        Dialect::Bedrock => openai_chat::convert::request::read(body, path),
+        Dialect::Cohere => cohere::request::read(body, path),
+    }
+}
+
+/// Writes a provider's request.
+#[must_use]
+pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> Written {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::request::write(request, order),
+        Dialect::OpenAiResponses => openai_responses::request::write(request, order),
+        Dialect::Anthropic => anthropic::request::write(request, order),
+        Dialect::Gemini => gemini::request::write(request, order),
+        Dialect::Bedrock => openai_chat::convert::request::write(request, order),
+        Dialect::Cohere => cohere::request::write(request, order),
+    }
+}
+
+/// Reads a provider's whole answer.
+///
+/// # Errors
+/// If it is not one.
+pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::response::read(body),
+        Dialect::OpenAiResponses => openai_responses::response::read(body),
+        Dialect::Anthropic => anthropic::response::read(body),
+        Dialect::Gemini => gemini::response::read(body),
+        Dialect::Bedrock => openai_chat::convert::response::read(body),
+        Dialect::Cohere => cohere::response::read(body),
+    }
+}
+
+/// Writes a client's whole answer.
+#[must_use]
+pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::response::write(answer, show),
+        Dialect::OpenAiResponses => openai_responses::response::write(answer, show),
+        Dialect::Anthropic => anthropic::response::write(answer, show),
+        Dialect::Gemini => gemini::response::write(answer, show),
+        Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
+        Dialect::Cohere => cohere::response::write(answer, show),
+    }
+}
+
+/// Reads a provider's stream.
+#[must_use]
+pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
+    match dialect {
+        Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::OpenAiResponses => Box::new(openai_responses::stream::Reader::default()),
+        Dialect::Anthropic => Box::new(anthropic::stream::Reader::default()),
+        Dialect::Gemini => Box::new(gemini::stream::Reader::default()),
+        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Cohere => Box::new(cohere::stream::Reader::default()),
+    }
+}
+
+/// Writes a client's stream.
+#[must_use]
+pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
+    match dialect {
+        Dialect::OpenAiChat => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::OpenAiResponses => Box::new(openai_responses::stream::Writer::new(show)),
+        Dialect::Anthropic => Box::new(anthropic::stream::Writer::new(show)),
+        Dialect::Gemini => Box::new(gemini::stream::Writer::new(show)),
+        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Cohere => Box::new(cohere::stream::Writer::new(show)),
+    }
+}
+
+/// Reads a provider's error body.
+#[must_use]
+pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::failure::read(status, body),
+        Dialect::OpenAiResponses => openai_responses::failure::read(status, body),
+        Dialect::Anthropic => anthropic::failure::read(status, body),
+        Dialect::Gemini => gemini::failure::read(status, body),
+        Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
+        Dialect::Cohere => cohere::failure::read(status, body),
+    }
+}
+
+/// Writes a refusal as the client's SDK expects it.
+#[must_use]
+pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
+    match dialect {
+        Dialect::OpenAiChat => openai_chat::convert::failure::write(refusal),
+        Dialect::OpenAiResponses => openai_responses::failure::write(refusal),
+        Dialect::Anthropic => anthropic::failure::write(refusal),
+        Dialect::Gemini => gemini::failure::write(refusal),
+        Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
+        Dialect::Cohere => cohere::failure::write(refusal),
+    }
+}

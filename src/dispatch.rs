@@ -4,21 +4,26 @@
 //! came of it.
 
 pub mod backoff;
+pub mod call;
 
 use crate::{
     admit::bound::{self, Caps},
-    dialect::openai_chat::{
-        request::{Cap, ChatRequest, Edits},
-        response,
-        stream::{Filter, Meaning, Meter},
+    dialect::{
+        self, Dialect, Show,
+        openai_chat::{request::ChatRequest, response, stream as chat},
     },
-    model::{time::Timestamp, usage::Usage},
-    ports::{ClientRequest, Credential, Head, Outgoing, OutgoingBody, Peeked, SendFault, Sent, World, aside},
-    provider::mock,
+    model::{answer::Answer, part::Body, time::Timestamp, usage::Usage},
+    ports::{ClientRequest, Head, Peeked, SendFault, Sent, World, aside},
     refusal::Refusal,
     route::{Plan, Stop},
     settle::row::Outcome,
+    stream::{
+        filter::{Filter, Watch},
+        meter::{Listener, Meaning, Translator},
+    },
+    surface::Surface,
 };
+use call::{Call, Unfit};
 
 /// What is known of one attempt.
 #[derive(Clone, Debug)]
@@ -47,6 +52,8 @@ pub struct Attempt {
     pub first_byte_ms: Option<i64>,
     /// For the operator.
     pub error: Option<String>,
+    /// What of the client's request the provider did not get.
+    pub dropped: Vec<String>,
 }
 
 impl Attempt {
@@ -64,6 +71,7 @@ impl Attempt {
             upstream_id: None,
             first_byte_ms: None,
             error: None,
+            dropped: Vec::new(),
         }
     }
 
@@ -91,6 +99,8 @@ const fn empty() -> Usage {
 pub enum Dispatched {
     /// A whole good answer; its body is held by the edge.
     Answer(Head),
+    /// The same, written anew in the client's dialect.
+    Translated(Head, String),
     /// A stream with its first content seen.
     Stream(Opening),
     /// The provider refuses the request itself; its answer is the client's answer, and is held by the edge.
@@ -102,8 +112,8 @@ pub enum Dispatched {
 /// The beginning of a stream.
 pub enum Opening {
     /// Passed on untouched: what was read to see the first content.
-    Untouched(Meter),
-    /// Passed on without usage: the filter, and what it let through so far.
+    Untouched(Watch),
+    /// Passed on through a filter: that, and what it let through so far.
     Filtered(Filter, Vec<u8>),
 }
 
@@ -118,6 +128,12 @@ pub trait Allowance {
 pub struct Order<'a> {
     /// The client's request.
     pub request: &'a ClientRequest,
+    /// What it is, and in whose words.
+    pub surface: &'a Surface,
+    /// What the client said in headers that its provider is told.
+    pub said: Vec<(&'static str, String)>,
+    /// What a translated answer is written for.
+    pub show: Show,
     /// Decoded.
     pub chat: &'a ChatRequest,
     /// The plan.
@@ -138,13 +154,29 @@ impl Order<'_> {
 enum Judged {
     Good(Dispatched),
     /// The caller's fault: no other provider will like it better.
-    Final(Head),
+    Final(Said),
     /// Another attempt may help; the same target only after a wait, if at all.
     Again {
-        head: Option<Head>,
+        said: Option<Said>,
         same_target: bool,
         retry_after_ms: Option<i64>,
     },
+}
+
+/// A provider's refusal.
+struct Said {
+    head: Head,
+    /// In the client's dialect, if the provider's is another.
+    told: Option<Refusal>,
+}
+
+impl Said {
+    fn pass_on(self) -> Dispatched {
+        match self.told {
+            Some(refusal) => Dispatched::Failed(refusal),
+            None => Dispatched::PassOn(self.head),
+        }
+    }
 }
 
 /// Makes attempts until one is good, all are used up, or the time is over.
@@ -155,24 +187,35 @@ pub async fn dispatch<W: World>(
     attempts: &mut Vec<Attempt>,
 ) -> Dispatched {
     let retries = order.plan.route.retries;
-    let mut last: Option<Head> = None;
+    let mut last: Option<Said> = None;
+    let mut unfit: Option<Refusal> = None;
     for (index, stop) in order.plan.stops.iter().enumerate() {
         let is_last = index + 1 == order.plan.stops.len();
         for retry in 0..=retries.count {
             if world.now() >= order.deadline
                 || (!attempts.is_empty() && !allowance.allow_another(attempts).await)
             {
-                return give_up(order, attempts, last);
+                return give_up(order, attempts, last, unfit);
             }
             let mut attempt = Attempt::new(index, world.now());
-            let judged = once(world, order, stop, &mut attempt).await;
+            let left_ms = order.deadline.since_ms(attempt.started).max(1).unsigned_abs();
+            let call = match call::call(order, stop, attempt.started, left_ms) {
+                Ok(call) => call,
+                // Nothing is sent to whom the request cannot be put; the next one may speak the client's dialect.
+                Err(Unfit(refusal)) => {
+                    unfit.get_or_insert(refusal);
+                    break;
+                }
+            };
+            attempt.dropped.clone_from(&call.dropped);
+            let judged = once(world, order, stop, call, &mut attempt).await;
             attempt.ended = world.now();
             attempts.push(attempt);
             let (same_target, retry_after_ms) = match judged {
                 Judged::Good(good) => return good,
-                Judged::Final(head) => return Dispatched::PassOn(head),
-                Judged::Again { head, same_target, retry_after_ms } => {
-                    last = head;
+                Judged::Final(said) => return said.pass_on(),
+                Judged::Again { said, same_target, retry_after_ms } => {
+                    last = said;
                     (same_target, retry_after_ms)
                 }
             };
@@ -187,15 +230,20 @@ pub async fn dispatch<W: World>(
             }
         }
     }
-    give_up(order, attempts, last)
+    give_up(order, attempts, last, unfit)
 }
 
-async fn once<W: World>(world: &W, order: &Order<'_>, stop: &Stop<'_>, attempt: &mut Attempt) -> Judged {
+async fn once<W: World>(
+    world: &W,
+    order: &Order<'_>,
+    stop: &Stop<'_>,
+    call: Call,
+    attempt: &mut Attempt,
+) -> Judged {
     let left_ms = order.deadline.since_ms(world.now()).max(1).unsigned_abs();
     let timeouts = order.plan.route.timeouts;
-    let call = outgoing(order, stop, attempt.started, left_ms);
-    let untouched = call.untouched;
-    let sent = world.send(call).await;
+    let how = How { dialect: call.dialect, translated: call.translated, untouched: call.outgoing.untouched };
+    let sent = world.send(call.outgoing).await;
     match sent {
         Sent::Failed(fault) => {
             let (same_target, message) = match fault {
@@ -211,61 +259,67 @@ async fn once<W: World>(world: &W, order: &Order<'_>, stop: &Stop<'_>, attempt: 
                 }
             };
             attempt.error = Some(message);
-            Judged::Again { head: None, same_target, retry_after_ms: None }
+            Judged::Again { said: None, same_target, retry_after_ms: None }
         }
-        Sent::Answer { head, body } => judge_answer(world, order, head, &body, attempt),
+        Sent::Answer { head, body } => judge_answer(world, order, how, head, &body, attempt),
         Sent::Stream(head) => {
             attempt.status = head.status;
             attempt.upstream_id = Some(head.upstream_id.clone()).filter(|id| !id.is_empty());
             let first_token_ms = timeouts.first_token_ms.min(left_ms);
-            aside(judge_stream(world, order, untouched, first_token_ms, attempt)).await
+            aside(judge_stream(world, order, how, first_token_ms, attempt)).await
         }
     }
 }
 
-fn outgoing(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) -> Outgoing {
-    let chat = order.chat;
-    let tokens = bound::tokens(chat, stop.reader(), order.caps);
-    let field = stop.provider.output_cap_field.unwrap_or(stop.kind.output_cap_field);
-    let edits = Edits {
-        model: Some(&stop.target.model),
-        ask_usage: stop.kind.stream_usage,
-        cap: tokens.cap_to_send.map(|tokens| Cap { field, tokens }),
-        tier: stop.kind.default_tier,
+/// How a provider's answer is to be read.
+#[derive(Clone, Copy)]
+struct How {
+    dialect: Dialect,
+    translated: bool,
+    untouched: bool,
+}
+
+/// A whole answer as settlement needs it, and in the canonical form if it is to be written anew.
+fn read_whole(how: How, body: &[u8]) -> Option<(response::Answer, Option<Answer>)> {
+    if how.dialect == Dialect::OpenAiChat {
+        let figures = response::read(body)?;
+        if !how.translated || figures.error.is_some() {
+            return Some((figures, None));
+        }
+        return Some((figures, Some(dialect::read_answer(how.dialect, body).ok()?)));
+    }
+    let answer = dialect::read_answer(how.dialect, body).ok()?;
+    let figures = response::Answer {
+        usage: answer.reported.as_ref().map(|reported| reported.usage),
+        usage_json: answer.reported.as_ref().map(|reported| reported.json.clone()),
+        service_tier: answer.service_tier.clone(),
+        id: answer.id.clone(),
+        content_bytes: answer
+            .choices
+            .iter()
+            .flat_map(|choice| &choice.parts)
+            .map(|part| bytes_of(&part.body))
+            .sum(),
+        error: None,
     };
-    let edited = chat.edited(&order.request.body, &edits);
-    let timeouts = order.plan.route.timeouts;
-    let body = if stop.kind.name == mock::MOCK.name {
-        let body = edited.as_deref().unwrap_or(&order.request.body);
-        let script =
-            mock::answer(body, stop.provider.headers.get("x-mock").map(String::as_str), now.0 / 1_000);
-        OutgoingBody::Played(serde_json::to_string(&script).unwrap_or_default())
-    } else {
-        edited.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
-    };
-    let (header, prefix) = stop.kind.auth;
-    Outgoing {
-        url: format!("{}{}", stop.provider.base_url, stop.kind.chat_path),
-        headers: stop.provider.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        credential: stop.provider.secret.as_ref().map(|secret| Credential {
-            header: header.to_owned(),
-            prefix: prefix.to_owned(),
-            secret: secret.clone(),
-        }),
-        body,
-        timeout_ms: if chat.stream { timeouts.headers_ms.min(left_ms) } else { left_ms },
-        stream: chat.stream,
-        // What the client asked for is what comes, so nothing has to be taken out. (A played stream is not the network's: the
-        // runtime cannot split it. One that others may join must be seen as it passes.)
-        untouched: (chat.include_usage || !stop.kind.stream_usage)
-            && stop.kind.name != mock::MOCK.name
-            && order.request.idempotency_key.is_none(),
+    Some((figures, Some(answer)))
+}
+
+fn bytes_of(body: &Body) -> usize {
+    match body {
+        Body::Text(text) => text.text.len(),
+        Body::Refusal(text) => text.len(),
+        Body::Reasoning(reasoning) => reasoning.text.len(),
+        Body::ToolCall(call) => call.name.len().saturating_add(call.arguments.len()),
+        Body::Native(_, value) => value.to_string().len(),
+        Body::Media(_) | Body::ToolResult(_) => 0,
     }
 }
 
 fn judge_answer<W: World>(
     world: &W,
     order: &Order<'_>,
+    how: How,
     head: Head,
     body: &[u8],
     attempt: &mut Attempt,
@@ -273,52 +327,98 @@ fn judge_answer<W: World>(
     attempt.status = head.status;
     attempt.upstream_id = Some(head.upstream_id.clone()).filter(|id| !id.is_empty());
     if head.status == 200 {
-        return match response::read(body) {
-            Some(answer) if answer.error.is_none() && !order.chat.stream => {
+        return match read_whole(how, body) {
+            Some((figures, answer)) if figures.error.is_none() && !order.chat.stream => {
                 attempt.outcome = Outcome::Ok;
                 attempt.first_byte_ms = Some(world.now().since_ms(attempt.started));
-                attempt.upstream_id = answer.id.or(attempt.upstream_id.take());
-                attempt.service_tier = answer.service_tier;
-                attempt.usage_json = answer.usage_json;
-                match answer.usage {
+                attempt.upstream_id = figures.id.or(attempt.upstream_id.take());
+                attempt.service_tier = figures.service_tier;
+                attempt.usage_json = figures.usage_json;
+                match figures.usage {
                     Some(usage) => attempt.usage = usage,
                     None => attempt
-                        .estimate(order.estimated_input(attempt), (answer.content_bytes as u64).div_ceil(4)),
+                        .estimate(order.estimated_input(attempt), (figures.content_bytes as u64).div_ceil(4)),
                 }
-                Judged::Good(Dispatched::Answer(head))
+                Judged::Good(match answer.filter(|_| how.translated) {
+                    Some(answer) => Dispatched::Translated(head, order.surface.written(&answer, &order.show)),
+                    None => Dispatched::Answer(head),
+                })
             }
-            answer => {
+            read => {
                 attempt.outcome = Outcome::UpstreamError;
+                let figures = read.map(|(figures, _)| figures);
                 // Not what was asked for, but done and billed all the same.
-                if let Some(usage) = answer.as_ref().and_then(|answer| answer.usage) {
+                if let Some(usage) = figures.as_ref().and_then(|figures| figures.usage) {
                     attempt.usage = usage;
                 }
-                attempt.error = Some(answer.and_then(|answer| answer.error).unwrap_or_else(|| {
-                    format!("a 200 that is not a chat completion ({})", head.content_type)
+                attempt.error = Some(figures.and_then(|figures| figures.error).unwrap_or_else(|| {
+                    format!("a 200 that is not an answer of its dialect ({})", head.content_type)
                 }));
-                Judged::Again { head: None, same_target: true, retry_after_ms: None }
+                Judged::Again { said: None, same_target: true, retry_after_ms: None }
             }
         };
     }
-    attempt.error = Some(response::error_text(body));
+    let failure = dialect::read_failure(how.dialect, head.status, body);
+    attempt.error = Some(failure.message.chars().take(300).collect());
     let retry_after_ms = backoff::retry_after_ms(&head.retry_after, world.now());
-    match head.status {
+    let status = head.status;
+    let told = how.translated.then(|| {
+        let (kind, code) = match status {
+            404 => ("invalid_request_error", "model_not_found"),
+            413 => ("invalid_request_error", "request_too_large"),
+            400..=499 => ("invalid_request_error", "provider_refused_request"),
+            _ => ("api_error", "upstream_error"),
+        };
+        let refusal =
+            Refusal::new(status, kind, code, failure.message.chars().take(1_000).collect::<String>());
+        match failure.kind {
+            Some(kind) => refusal.with("provider_code", kind),
+            None => refusal,
+        }
+    });
+    let said = Said { head, told };
+    match status {
         400 | 413 | 422 => {
             attempt.outcome = Outcome::RefusedByProvider;
-            Judged::Final(head)
+            Judged::Final(said)
         }
         429 => {
             attempt.outcome = Outcome::RateLimited;
-            Judged::Again { head: Some(head), same_target: true, retry_after_ms }
+            Judged::Again { said: Some(said), same_target: true, retry_after_ms }
         }
         // The provider does not want *us*, or does not have the model: the same target will not change its mind.
         401..=407 | 410 | 451 => {
             attempt.outcome = Outcome::RefusedByProvider;
-            Judged::Again { head: Some(head), same_target: false, retry_after_ms: None }
+            Judged::Again { said: Some(said), same_target: false, retry_after_ms: None }
         }
         _ => {
             attempt.outcome = Outcome::UpstreamError;
-            Judged::Again { head: None, same_target: true, retry_after_ms }
+            Judged::Again { said: None, same_target: true, retry_after_ms }
+        }
+    }
+}
+
+/// Who sees a stream's first events.
+enum First {
+    Watch(Watch),
+    Filter(Filter),
+}
+
+impl First {
+    fn new(order: &Order<'_>, how: How) -> Self {
+        let listener = || Listener::new(dialect::reader(how.dialect));
+        match (how.dialect, how.untouched) {
+            _ if how.translated => Self::Filter(Filter::Translator(Translator::new(
+                dialect::reader(how.dialect),
+                order.surface.writer(order.show.clone()),
+            ))),
+            (Dialect::OpenAiChat, true) => Self::Watch(Watch::Chat(chat::Meter::default())),
+            (Dialect::OpenAiChat, false) => Self::Filter(Filter::Usage(chat::Filter {
+                keep_usage: order.chat.include_usage,
+                ..chat::Filter::default()
+            })),
+            (_, true) => Self::Watch(Watch::Other(listener())),
+            (_, false) => Self::Filter(Filter::Passing(listener())),
         }
     }
 }
@@ -326,34 +426,33 @@ fn judge_answer<W: World>(
 async fn judge_stream<W: World>(
     world: &W,
     order: &Order<'_>,
-    untouched: bool,
+    how: How,
     first_token_ms: u64,
     attempt: &mut Attempt,
 ) -> Judged {
     let give_up_at = attempt.started.plus_ms(i64::try_from(first_token_ms).unwrap_or(i64::MAX));
-    let mut filter = Filter { keep_usage: order.chat.include_usage, ..Filter::default() };
-    let mut meter = Meter::default();
+    let mut first = First::new(order, how);
     let mut passed = Vec::new();
     loop {
         let left = give_up_at.since_ms(world.now()).max(1).unsigned_abs();
         let peeked = world.peek(left).await;
         let failure = match peeked {
             Peeked::Bytes(bytes) => {
-                let meanings: Vec<Meaning> = if untouched {
-                    meter.push(&bytes).into_iter().map(|(_, meaning)| meaning).collect()
-                } else {
-                    let (mut out, meanings) = filter.push_judging(&bytes);
-                    passed.append(&mut out);
-                    meanings
+                let meanings: Vec<Meaning> = match &mut first {
+                    First::Watch(watch) => watch.push(&bytes),
+                    First::Filter(filter) => {
+                        let (mut out, meanings) = filter.push_judging(&bytes);
+                        passed.append(&mut out);
+                        meanings
+                    }
                 };
                 match verdict(&meanings) {
                     Verdict::Begun => {
                         attempt.outcome = Outcome::Ok;
                         attempt.first_byte_ms = Some(world.now().since_ms(attempt.started));
-                        return Judged::Good(Dispatched::Stream(if untouched {
-                            Opening::Untouched(meter)
-                        } else {
-                            Opening::Filtered(filter, passed)
+                        return Judged::Good(Dispatched::Stream(match first {
+                            First::Watch(watch) => Opening::Untouched(watch),
+                            First::Filter(filter) => Opening::Filtered(filter, passed),
                         }));
                     }
                     Verdict::NotYet => continue,
@@ -371,7 +470,7 @@ async fn judge_stream<W: World>(
         let same_target = failure.0 != Outcome::Timeout;
         attempt.outcome = failure.0;
         attempt.error = Some(failure.1);
-        return Judged::Again { head: None, same_target, retry_after_ms: None };
+        return Judged::Again { said: None, same_target, retry_after_ms: None };
     }
 }
 
@@ -387,25 +486,33 @@ fn verdict(meanings: &[Meaning]) -> Verdict {
             Meaning::Nothing => {}
             Meaning::Content | Meaning::Usage | Meaning::Done => return Verdict::Begun,
             Meaning::Error(message) => return Verdict::Failed(message.clone()),
-            Meaning::Corrupt => return Verdict::Failed("the first event is not a chat chunk".to_owned()),
+            Meaning::Corrupt => {
+                return Verdict::Failed("the first event is not one of its dialect".to_owned());
+            }
         }
     }
     Verdict::NotYet
 }
 
 /// What the client is told when nobody answered: the last provider's failure, without its secrets.
-fn give_up(order: &Order<'_>, attempts: &[Attempt], last: Option<Head>) -> Dispatched {
+fn give_up(
+    order: &Order<'_>,
+    attempts: &[Attempt],
+    last: Option<Said>,
+    unfit: Option<Refusal>,
+) -> Dispatched {
     let Some(attempt) = attempts.last() else {
-        return Dispatched::Failed(Refusal::unavailable("the deadline was over before the first attempt"));
+        let late = || Refusal::unavailable("the deadline was over before the first attempt");
+        return Dispatched::Failed(unfit.unwrap_or_else(late));
     };
     let provider = order.plan.stops.get(attempt.stop).map_or("", |stop| stop.target.provider.as_str());
     let tried = match attempts.len() {
         1 => "1 attempt".to_owned(),
         count => format!("{count} attempts"),
     };
-    if let Some(head) = &last {
-        match head.status {
-            404 => return Dispatched::PassOn(head.clone()),
+    if let Some(said) = last {
+        match said.head.status {
+            404 => return said.pass_on(),
             429 => {
                 let mut refusal = Refusal::new(
                     429,
@@ -416,7 +523,7 @@ fn give_up(order: &Order<'_>, attempts: &[Attempt], last: Option<Head>) -> Dispa
                     ),
                 );
                 refusal.retry_after_ms =
-                    backoff::retry_after_ms(&head.retry_after, attempt.ended).or(Some(1_000));
+                    backoff::retry_after_ms(&said.head.retry_after, attempt.ended).or(Some(1_000));
                 return Dispatched::Failed(refusal);
             }
             _ => {}

@@ -9,6 +9,7 @@ pub mod config;
 pub mod model;
 pub mod ports;
 pub mod refusal;
+pub mod surface;
 
 // Verbs: the path of a request.
 pub mod admit;

@@ -8,23 +8,24 @@ use crate::{
         wire::{Command, KeyRecord, Settlement, Standing},
     },
     authenticate::authenticate,
-    dialect::openai_chat::{request::ChatRequest, stream::Meter},
-    dispatch::{Allowance, Attempt, Dispatched, Opening, Order, dispatch},
+    dialect::{self, Dialect},
+    dispatch::{Allowance, Attempt, Dispatched, Opening, Order, call, dispatch},
     idempotency,
     model::{id::RequestId, money::NanoUsd},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
     settle::row::Outcome,
+    stream::meter::Seen,
+    surface::Surface,
 };
 use case::Case;
 use futures_util::future::join;
-use serde_json::json;
 use std::{cell::RefCell, rc::Rc};
 
 /// Bodies larger than this are refused unread.
 pub const BODY_BYTES_MAX: usize = 20 << 20;
 
-/// Serves one chat completion.
+/// Serves one conversation, in whatever dialect.
 ///
 ///  1. **authenticate**: who is asking                     → `KeyRecord`
 ///  2. **decode**: what they ask                           → `ChatRequest`
@@ -36,15 +37,20 @@ pub const BODY_BYTES_MAX: usize = 20 << 20;
 ///  7. **dispatch**: send, retry, fall back                → first content in hand
 ///  8. **stream**: pass on, meter off to the side
 ///  9. **settle**: price, release, one row for each attempt
-pub async fn serve<W: World>(world: &W, request: &ClientRequest) {
+pub async fn serve<W: World>(world: &W, request: &ClientRequest, surface: &Surface) {
     let id = RequestId::mint(world.now().0, world.random());
-    if let Err(refusal) = admitted(world, request, &id).await {
-        refuse(world, &id, &refusal);
+    if let Err(refusal) = admitted(world, request, surface, &id).await {
+        refuse_in(world, surface.dialect(), &id, &refusal);
     }
 }
 
-/// Answers with a refusal in the caller's dialect.
+/// Answers with a refusal in OpenAI's form, which is the gateway's own.
 pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
+    refuse_in(world, Dialect::OpenAiChat, id, refusal);
+}
+
+/// Answers with a refusal in the caller's dialect.
+pub fn refuse_in<W: World>(world: &W, dialect: Dialect, id: &RequestId, refusal: &Refusal) {
     if let Some(operator) = &refusal.operator {
         world.log(&format!("{id} {} {}: {operator}", refusal.status, refusal.code));
     }
@@ -58,7 +64,7 @@ pub fn refuse<W: World>(world: &W, id: &RequestId, refusal: &Refusal) {
         // OpenAI's SDKs take a 409 for a lock and try again.
         headers.push(("x-should-retry", "false".to_owned()));
     }
-    world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+    world.respond(refusal.status, headers, AnswerBody::Text(dialect::write_refusal(dialect, refusal)));
 }
 
 /// Tells the ledger what a request came to: through the lease it was admitted from, or by name.
@@ -70,7 +76,12 @@ fn settle<W: World>(world: &W, key: &KeyRecord, settlement: Settlement) {
     world.keep_wallet();
 }
 
-async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) -> Result<(), Refusal> {
+async fn admitted<W: World>(
+    world: &W,
+    request: &ClientRequest,
+    surface: &Surface,
+    id: &RequestId,
+) -> Result<(), Refusal> {
     if request.too_large {
         return Err(Refusal::new(
             413,
@@ -82,19 +93,19 @@ async fn admitted<W: World>(world: &W, request: &ClientRequest, id: &RequestId) 
     // Both are remembered by a warm isolate; a cold one asks for both at once.
     let (key, policy) = join(authenticate(world, request, false), world.policy()).await;
     let mut key = key?;
-    let chat = ChatRequest::decode(&request.body)?;
+    let chat = surface.decode(&request.body)?;
     if idempotency::replayed(world, request, &key, id).await? {
         return Ok(());
     }
     let policy = policy.map_err(|fault| Refusal::unavailable(fault.0))?;
 
     if world.variable("EDGEHOLD_ADMISSION").is_some_and(|value| value == "off") {
-        let case = Case::new(world, id, request, &chat, &policy, &key)?;
+        let case = Case::new(world, id, request, surface, &chat, &policy, &key)?;
         finish(world, &case, None).await;
         return Ok(());
     }
     for fresh in [false, true] {
-        let mut case = Case::new(world, id, request, &chat, &policy, &key)?;
+        let mut case = Case::new(world, id, request, surface, &chat, &policy, &key)?;
         if fresh {
             case.ticket.push_str("-2");
         }
@@ -145,6 +156,9 @@ impl<W: World> Allowance for Extension<'_, '_, W> {
 async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>) {
     let order = Order {
         request: case.request,
+        surface: case.surface,
+        said: call::said(case.surface, &|name| world.header(name)),
+        show: case.show(),
         chat: case.chat,
         plan: &case.plan,
         caps: case.caps,
@@ -156,7 +170,11 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
     let mut headers = case.answer_headers(&attempts, standing.as_ref());
     match dispatched {
         Dispatched::Answer(head) | Dispatched::PassOn(head) => {
-            pass_on(world, case, &attempts, head, headers);
+            pass_on(world, case, &attempts, head, AnswerBody::Upstream, headers);
+        }
+        Dispatched::Translated(head, text) => {
+            let head = Head { content_type: String::new(), ..head };
+            pass_on(world, case, &attempts, head, AnswerBody::Text(text), headers);
         }
         Dispatched::Failed(refusal) => {
             if let Some(operator) = &refusal.operator {
@@ -166,10 +184,11 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
             if let Some(seconds) = refusal.retry_after_s() {
                 headers.push(("retry-after", seconds.to_string()));
             }
-            world.respond(refusal.status, headers, AnswerBody::Text(refusal.to_openai_json()));
+            let text = dialect::write_refusal(case.surface.dialect(), &refusal);
+            world.respond(refusal.status, headers, AnswerBody::Text(text));
         }
         Dispatched::Stream(opening) => {
-            headers.push(("content-type", "text/event-stream; charset=utf-8".to_owned()));
+            headers.push(("content-type", case.surface.stream_type().to_owned()));
             headers.push(("cache-control", "no-cache, no-transform".to_owned()));
             aside(stream(world, case, opening, headers, &mut attempts)).await;
         }
@@ -179,13 +198,20 @@ async fn finish<W: World>(world: &W, case: &Case<'_>, standing: Option<Standing>
     }
 }
 
-/// A whole answer goes to the client as it came.
-fn pass_on<W: World>(world: &W, case: &Case<'_>, attempts: &[Attempt], head: Head, mut headers: Headers) {
+/// A whole answer goes to the client as it came, or as it was translated.
+fn pass_on<W: World>(
+    world: &W,
+    case: &Case<'_>,
+    attempts: &[Attempt],
+    head: Head,
+    body: AnswerBody,
+    mut headers: Headers,
+) {
     headers.push(("x-edgehold-cost-usd", case.account().total(attempts).to_string()));
     let content_type =
         if head.content_type.is_empty() { "application/json".to_owned() } else { head.content_type };
     headers.push(("content-type", content_type));
-    world.respond(head.status, headers, AnswerBody::Upstream);
+    world.respond(head.status, headers, body);
 }
 
 /// Passes a stream on to its end and writes into the last attempt what went by.
@@ -198,42 +224,52 @@ async fn stream<W: World>(
 ) {
     let idle_ms = case.plan.route.timeouts.idle_ms;
     let total_ms = case.deadline.since_ms(world.now()).max(1).unsigned_abs();
-    let (end, meter, rest) = match opening {
-        Opening::Untouched(mut meter) => {
+    let (end, seen, rest, mut filter) = match opening {
+        Opening::Untouched(mut watch) => {
             let relayed = world.relay(headers, Relay::Untouched, idle_ms, total_ms).await;
-            meter.push(&relayed.bytes);
-            meter.finish();
-            (relayed.end, meter, Vec::new())
+            watch.push(&relayed.bytes);
+            watch.finish();
+            (relayed.end, watch.into_seen(), Vec::new(), None)
         }
         Opening::Filtered(filter, passed) => {
             let filter = Rc::new(RefCell::new(filter));
             let relay = Relay::Filtered(Rc::clone(&filter), passed);
             let relayed = world.relay(headers, relay, idle_ms, total_ms).await;
-            let mut filter = filter.take();
-            let rest = filter.finish();
-            (relayed.end, filter.meter, rest)
+            let (rest, seen) = {
+                let mut filter = filter.borrow_mut();
+                (filter.finish(), filter.seen().clone())
+            };
+            (relayed.end, seen, rest, Some(filter))
         }
     };
-    let (outcome, error) = judge_end(&end, &meter);
+    let (outcome, error) = judge_end(&end, &seen);
     // Of a client that left after the terminal event, only the record of an idempotency key still hears this.
     if end != RelayEnd::ClientGone || outcome == Outcome::Ok {
         // Of a stream that broke, half an event would keep the client from reading the error behind it.
         let tail = match outcome {
-            Outcome::Ok => String::from_utf8(rest).unwrap_or_default(),
+            Outcome::Ok => rest,
             // The provider's own last word, perhaps without its empty line.
-            Outcome::UpstreamError if !rest.is_empty() => {
-                String::from_utf8(rest).unwrap_or_default() + "\n\n"
+            Outcome::UpstreamError if !rest.is_empty() => [&rest[..], b"\n\n"].concat(),
+            Outcome::UpstreamError => Vec::new(),
+            _ => {
+                let refusal = broken(outcome, case.id);
+                let written = filter.as_mut().and_then(|filter| filter.borrow_mut().fail(&refusal));
+                written.unwrap_or_else(|| {
+                    // An unfinished event may stand before it: the empty line ends that one.
+                    let mut out = b"\n\n".to_vec();
+                    case.surface.writer(case.show()).fail(&refusal, &mut out);
+                    out
+                })
             }
-            _ => break_event(outcome, case.id),
         };
-        world.end_stream(tail);
+        world.end_stream(String::from_utf8(tail).unwrap_or_default());
     }
     let Some(attempt) = attempts.last_mut() else { return };
-    record(case, attempt, outcome, error, meter);
+    record(case, attempt, outcome, error, seen);
     attempt.ended = world.now();
 }
 
-fn judge_end(end: &RelayEnd, meter: &Meter) -> (Outcome, Option<String>) {
+fn judge_end(end: &RelayEnd, meter: &Seen) -> (Outcome, Option<String>) {
     match end {
         // A client that leaves after the terminal event has got everything.
         // So does one whose provider forgot to close its stream.
@@ -249,20 +285,16 @@ fn judge_end(end: &RelayEnd, meter: &Meter) -> (Outcome, Option<String>) {
     }
 }
 
-/// The last event of a stream that broke: an error the client's SDK raises, never a synthetic `[DONE]`.
-fn break_event(outcome: Outcome, id: &RequestId) -> String {
-    let (message, code) = match outcome {
-        Outcome::Timeout => ("The provider stopped sending.", "stream_timeout"),
-        Outcome::UpstreamError => return String::new(),
-        _ => ("The provider's stream broke off before its end.", "stream_truncated"),
+/// What a client is told at the end of a stream that broke: an error its SDK raises, never a synthetic terminal event.
+fn broken(outcome: Outcome, id: &RequestId) -> Refusal {
+    let (status, message, code) = match outcome {
+        Outcome::Timeout => (504, "The provider stopped sending.", "stream_timeout"),
+        _ => (502, "The provider's stream broke off before its end.", "stream_truncated"),
     };
-    let error = json!({"error": {"message": format!("{message} ({id})"), "type": "upstream_error",
-                                 "param": null, "code": code}});
-    // An unfinished event may stand before it: the empty line ends that one.
-    format!("\n\ndata: {error}\n\n")
+    Refusal::new(status, "upstream_error", code, format!("{message} ({id})"))
 }
 
-fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Option<String>, meter: Meter) {
+fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Option<String>, meter: Seen) {
     attempt.outcome = outcome;
     attempt.error = error;
     match meter.usage {

@@ -9,13 +9,13 @@ use crate::{
         wire::{Command, KeyRecord, Reply},
     },
     config::policy::Policy,
-    dialect::openai_chat::stream::Filter,
     idempotency::record::{Claim, Claimed},
     model::{
         id::{CustomerId, KeyDigest},
         time::Timestamp,
     },
     settle::shard::DEFAULT,
+    stream::filter::Filter,
 };
 use serde_json::Value;
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
@@ -73,6 +73,27 @@ pub struct Credential {
     pub prefix: String,
     /// Name of the Worker secret.
     pub secret: String,
+    /// How it is shown.
+    pub scheme: Scheme,
+}
+
+/// How a credential is shown. The edge does the signing, so that no secret enters the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// As it is, in its header.
+    Header,
+    /// The call is signed with it (AWS Signature Version 4): `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`.
+    AwsSigV4 {
+        /// The region.
+        region: String,
+        /// The signing name.
+        service: String,
+    },
+    /// A token is had for it: the JSON key file of a Google service account.
+    GoogleServiceAccount {
+        /// What the token is for.
+        scope: String,
+    },
 }
 
 /// The body of a call.

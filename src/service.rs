@@ -8,6 +8,7 @@ use crate::{
     ports::{AnswerBody, ClientRequest, Statement, World, aside},
     refusal::Refusal,
     self_service,
+    surface::Surface,
 };
 use serde_json::Value;
 
@@ -50,8 +51,14 @@ pub fn compile_row(row: &Value) -> Result<Policy, String> {
 /// Answers a client's request.
 pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
     let path = request.path.trim_end_matches('/');
+    if request.method == "POST"
+        && path != "/v1/chat/completions"
+        && let Some(surface) = Surface::of(path, &request.query)
+    {
+        return aside(pipeline::serve(world, request, &surface)).await;
+    }
     match (request.method.as_str(), path) {
-        ("POST", "/v1/chat/completions") => pipeline::serve(world, request).await,
+        ("POST", "/v1/chat/completions") => pipeline::serve(world, request, &Surface::Chat).await,
         ("GET" | "HEAD", "" | "/healthz") => {
             let headers = vec![("content-type", "application/json".to_owned())];
             world.respond(
@@ -66,7 +73,8 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
             aside(self_service::handle(world, request, path)).await;
         }
         _ => {
-            let known = ["/v1/chat/completions", "/v1/models", "/v1/key", "/healthz"].contains(&path);
+            let known = ["/v1/models", "/v1/key", "/healthz"].contains(&path)
+                || Surface::of(path, &request.query).is_some();
             let refusal = if known {
                 Refusal::new(
                     405,
@@ -79,7 +87,7 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
                     404,
                     "invalid_request_error",
                     "not_found",
-                    "There is nothing at this path. The gateway serves POST /v1/chat/completions, GET /v1/models, GET /v1/key, GET /v1/requests/{id} and /admin/v1.",
+                    "There is nothing at this path. The gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and /v1beta/models/{model}:generateContent, GET /v1/models, GET /v1/key, GET /v1/requests/{id} and /admin/v1.",
                 )
             };
             pipeline::refuse(world, &RequestId::mint(world.now().0, world.random()), &refusal);

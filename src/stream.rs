@@ -1,3 +1,5 @@
 //! Streams without I/O: bytes in, events out; any split of the bytes gives the same events.
 
+pub mod filter;
+pub mod meter;
 pub mod sse;

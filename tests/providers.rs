@@ -304,7 +304,7 @@ fn used(exchange: &Exchange) -> Option<(Usage, Option<String>)> {
         }
         (_, Some(stream)) => {
             let meter = whole(stream).0;
-            Some((meter.usage?, meter.service_tier))
+            Some((meter.usage?, meter.seen.service_tier))
         }
         _ => None,
     }

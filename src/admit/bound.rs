@@ -72,14 +72,20 @@ pub struct TokenBound {
     pub output: u64,
     /// The cap that must stand in the request, if the bound depends on one.
     pub cap_to_send: Option<u64>,
+    /// Whether the input may be written to a cache for an hour.
+    pub hour_cache: bool,
 }
 
 impl TokenBound {
-    /// As the price list wants it. The chat dialect reports no cache writes of an hour, and Anthropic offers no prompt
-    /// caching there (<https://platform.claude.com/docs/en/api/openai-sdk>, read 2026-11-21).
+    /// As the price list wants it.
     #[must_use]
     pub const fn extent(&self) -> Extent {
-        Extent { input: self.input, input_audio: self.input_audio, output: self.output, hour_cache: false }
+        Extent {
+            input: self.input,
+            input_audio: self.input_audio,
+            output: self.output,
+            hour_cache: self.hour_cache,
+        }
     }
 
     /// The larger of each.
@@ -90,6 +96,7 @@ impl TokenBound {
             input_audio: self.input_audio.max(other.input_audio),
             output: self.output.max(other.output),
             cap_to_send: self.cap_to_send.max(other.cap_to_send),
+            hour_cache: self.hour_cache || other.hour_cache,
         }
     }
 }
@@ -106,7 +113,13 @@ pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBou
     let (input, input_audio) = with_media(size, reader, text);
     let (cap, cap_to_send) = output_cap(request.output_cap, caps, reader.price);
     let each = cap.saturating_add(request.prediction_bytes);
-    TokenBound { input, input_audio, output: each.saturating_mul(request.choices), cap_to_send }
+    TokenBound {
+        input,
+        input_audio,
+        output: each.saturating_mul(request.choices),
+        cap_to_send,
+        hour_cache: request.hour_cache,
+    }
 }
 
 /// Input tokens as far as they can be told without the provider: four bytes each, and media at their bound, since somebody has

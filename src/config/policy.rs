@@ -31,6 +31,9 @@ pub struct ProviderPolicy {
     pub kind: String,
     /// Without a trailing slash, up to and including the version segment: `https://api.openai.com/v1`.
     pub base_url: String,
+    /// What else its kind wants to know (`region`, `project`, …): all of it, defaults included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Name of the Worker secret that holds the credential; `None` sends none.
     pub secret: Option<String>,
     /// Headers added to every call.
@@ -76,6 +79,9 @@ pub struct Route {
     /// Whether an attempt whose usage the provider did not report costs what this gateway estimates, rather than its bound.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub estimate_unreported: bool,
+    /// Whether a request is refused rather than translated without what the provider's dialect cannot say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_translation: bool,
 }
 
 /// One thing that must hold for a route to match.

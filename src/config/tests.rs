@@ -102,6 +102,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
         Route {
             name: "high-stakes".to_owned(),
@@ -115,6 +116,7 @@ fn the_configuration_of_the_design_means_what_it_says() {
             retries: Retries::default(),
             clamp: false,
             estimate_unreported: false,
+            strict_translation: false,
         },
     ];
     assert_eq!(policy.version, 7);
@@ -207,6 +209,94 @@ fn json_means_the_same_as_yaml() {
     let json = "{\n\t\"routes\": [\n\t\t{\"name\":\"a\",\"match\":{\"team\":\"*\",\"n\":1},\"model\":[\"gpt-4o\",\"mock\\/x\"],\n\t\t \"timeouts\":{\"total\":\"10m\"}}\n\t]\n}\n";
     let yaml = "routes:\n- name: a\n  match: {team: '*', n: 1}\n  model:\n  - gpt-4o\n  - mock/x\n  timeouts:\n    total: 10m\n";
     assert_eq!(accepted(json).policy, accepted(yaml).policy);
+}
+
+#[test]
+fn what_a_kind_wants_to_know_makes_its_base_url() {
+    let text = r#"
+providers:
+  bedrock: { region: eu-central-1 }
+  gcp: { kind: vertex, project: my-project-1, location: us-central1 }
+  vertex: { project: 123456 }
+  azure: { resource: contoso }
+  azure-deployments: { base_url: "https://apim.example.com/openai", api_key: secret://APIM, api_version: 2025-04-01-preview }
+  cf: { kind: cloudflare, account_id: 0123456789abcdef0123456789abcdef }
+  qwen: { kind: alibaba, region: cn }
+  mine: { kind: bedrock, base_url: "https://vpce.example.com", region: us-east-1, api_key: secret://AWS }
+routes:
+  - { name: all }
+"#;
+    let Compiled { policy, warnings } = accepted(text);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let url = |name: &str| policy.providers[name].base_url.as_str();
+    assert_eq!(url("bedrock"), "https://bedrock-runtime.eu-central-1.amazonaws.com");
+    assert_eq!(
+        url("gcp"),
+        "https://us-central1-aiplatform.googleapis.com/v1/projects/my-project-1/locations/us-central1/publishers/google"
+    );
+    assert_eq!(
+        url("vertex"),
+        "https://aiplatform.googleapis.com/v1/projects/123456/locations/global/publishers/google"
+    );
+    assert_eq!(url("azure"), "https://contoso.openai.azure.com/openai/v1");
+    assert_eq!(
+        url("cf"),
+        "https://api.cloudflare.com/client/v4/accounts/0123456789abcdef0123456789abcdef/ai/v1"
+    );
+    assert_eq!(url("qwen"), "https://dashscope.aliyuncs.com/compatible-mode/v1");
+    // Used by the path and by the signature, whatever the base URL is.
+    let settings = |name: &str| policy.providers[name].settings.clone();
+    assert_eq!(settings("azure-deployments")["api_version"], "2025-04-01-preview");
+    assert_eq!(settings("mine")["region"], "us-east-1");
+    assert_eq!(settings("gcp").len(), 2);
+
+    // A policy from before there were settings.
+    let mut json = serde_json::to_value(&policy).unwrap();
+    let without = json["providers"]["bedrock"].as_object_mut().unwrap();
+    assert!(without.remove("settings").is_some());
+    let old: Policy = serde_json::from_value(json).unwrap();
+    assert!(old.providers["bedrock"].settings.is_empty());
+    assert!(!serde_json::to_string(&old.providers["openai"]).unwrap().contains("settings"));
+}
+
+#[test]
+fn what_a_kind_wants_to_know_is_checked() {
+    for (provider, expected) in [
+        (
+            "bedrock: {}",
+            "line 1, providers.bedrock.region: `region` is missing: expected an AWS region, such as us-east-1",
+        ),
+        (
+            "bedrock:",
+            "line 1, providers.bedrock: expected `region`: an AWS region, such as us-east-1, found nothing",
+        ),
+        (
+            "mine: {kind: bedrock, base_url: \"https://a.example\", api_key: none}",
+            "line 1, providers.mine.region: `region` is missing: expected an AWS region, such as us-east-1",
+        ),
+        (
+            "bedrock: {region: us-east-1.evil.example/}",
+            "line 1, providers.bedrock.region: expected an AWS region, such as us-east-1, found \"us-east-1.evil.example/\"; 1 to 63 small letters, digits and inner `-`",
+        ),
+        (
+            "bedrock: {region: US-EAST-1}",
+            "line 1, providers.bedrock.region: expected an AWS region, such as us-east-1, found \"US-EAST-1\"; 1 to 63 small letters, digits and inner `-`",
+        ),
+        (
+            "alibaba: {region: ap-southeast-1}",
+            "line 1, providers.alibaba.region: expected intl (Singapore), us, cn (Beijing) or hk (Hong Kong), found \"ap-southeast-1\"",
+        ),
+        (
+            "openai: {region: us-east-1}",
+            "line 1, providers.openai.region: the kind openai has no setting `region`; it takes no settings",
+        ),
+        (
+            "vertex: {project: a, region: b}",
+            "line 1, providers.vertex.region: the kind vertex has no setting `region`; it takes `project`, `location`",
+        ),
+    ] {
+        assert_eq!(refused(&format!("providers: {{{provider}}}")), [expected], "{provider}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::{
     admit::{wallet::Wallet, wire::KeyRecord},
     config::policy::Policy,
-    dialect::openai_chat::stream::Filter,
     model::{id::KeyDigest, time::Timestamp},
+    stream::filter::Filter,
 };
 use std::{
     cell::RefCell,

@@ -99,6 +99,7 @@ const VARYING: &[&str] = &[
     "x-ratelimit-remaining-tokens",
     "x-ratelimit-reset-tokens",
     "x-edgehold-clamped-max-tokens",
+    "x-edgehold-dropped",
     "retry-after",
 ];
 
@@ -145,7 +146,7 @@ fn call_template(call: &Outgoing) -> u32 {
         push_line(&mut text, value);
     }
     let secret_at = text.len();
-    if let Some(Credential { header, prefix, secret }) = &call.credential {
+    if let Some(Credential { header, prefix, secret, .. }) = &call.credential {
         for line in [header, prefix, secret] {
             push_line(&mut text, line);
         }

@@ -11,13 +11,14 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::openai_chat::request::ChatRequest,
+    dialect::{Show, openai_chat::request::ChatRequest},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
     refusal::Refusal,
     route::{self, Plan, Stop},
     settle::Account,
+    surface::Surface,
 };
 use serde_json::json;
 
@@ -33,6 +34,7 @@ pub(super) struct Case<'a> {
     pub(super) id: &'a RequestId,
     pub(super) ticket: String,
     pub(super) request: &'a ClientRequest,
+    pub(super) surface: &'a Surface,
     pub(super) chat: &'a ChatRequest,
     pub(super) policy: &'a Policy,
     pub(super) key: &'a KeyRecord,
@@ -61,6 +63,7 @@ impl<'a> Case<'a> {
         world: &W,
         id: &'a RequestId,
         request: &'a ClientRequest,
+        surface: &'a Surface,
         chat: &'a ChatRequest,
         policy: &'a Policy,
         key: &'a KeyRecord,
@@ -93,6 +96,7 @@ impl<'a> Case<'a> {
             id,
             ticket: id.0.clone(),
             request,
+            surface,
             chat,
             policy,
             key,
@@ -138,6 +142,12 @@ impl<'a> Case<'a> {
             self.caps.clamp = Some(cap);
             self.bind();
         }
+    }
+
+    /// What a translated answer is written for.
+    pub(super) fn show(&self) -> Show {
+        let created = self.admitted_at.0 / 1_000;
+        self.surface.show(&self.id.0, self.chat, created)
     }
 
     pub(super) fn account(&self) -> Account<'_> {
@@ -449,6 +459,11 @@ impl<'a> Case<'a> {
         if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
             headers.push(("x-edgehold-provider", stop.target.provider.clone()));
             headers.push(("x-edgehold-model", visible(&stop.target.model)));
+            if let Some(names) =
+                attempts.last().map(|attempt| &attempt.dropped).filter(|names| !names.is_empty())
+            {
+                headers.push(("x-edgehold-dropped", visible(&names.join(", "))));
+            }
             if let Some(cap) = self.clamped(stop) {
                 headers.push(("x-edgehold-clamped-max-tokens", cap.to_string()));
             }

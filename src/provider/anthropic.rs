@@ -1,23 +1,44 @@
-//! Anthropic, for now through its OpenAI-compatible endpoint.
+//! Anthropic's Messages. <https://platform.claude.com/docs/en/api/versioning>, `/v1/messages` and
+//! `/v1/messages/count_tokens` (read 2026-11-21).
 //!
-//! <https://docs.claude.com/en/api/openai-sdk> (read 2026-11-21): base URL `https://api.anthropic.com/v1/`, the key as a
-//! bearer token, `max_tokens`, `max_completion_tokens` and
-//! `stream_options.include_usage` are understood; prompt caching is not offered there.
-//! The native Messages dialect comes later.
+//! A client that speaks Messages itself says its own version and betas; the version here is for requests that the
+//! gateway writes. On 2026-10-21 and later sampling parameters are refused, so the older one is spoken.
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider};
+use super::{
+    Auth, OPENAI_COMPATIBLE, Provider,
+    ability::Ability,
+    surface::{Format, Surface},
+};
+use crate::dialect::Dialect;
 
 /// Anthropic.
 pub static ANTHROPIC: Provider = Provider {
     name: "anthropic",
     base_url: Some("https://api.anthropic.com/v1"),
     secret: Some("ANTHROPIC_API_KEY"),
+    auth: Auth::Header { name: "x-api-key", prefix: "" },
+    headers: &[("anthropic-version", "2023-06-01")],
     model_prefixes: &["claude-"],
     aliases: &[
         ("claude-haiku", "claude-haiku-4-5"),
         ("claude-sonnet", "claude-sonnet-4-5"),
         ("claude-opus", "claude-opus-4-5"),
     ],
-    output_cap_field: OutputCapField::AsSent,
+    surfaces: &[
+        Surface::of(Format::Chat(Dialect::Anthropic), "/messages"),
+        Surface::of(Format::CountTokens(Dialect::Anthropic), "/messages/count_tokens"),
+    ],
+    stream_usage: false,
+    can: &[
+        Ability::Tools,
+        Ability::ParallelTools,
+        Ability::Images,
+        Ability::Pdf,
+        Ability::Schema,
+        Ability::Reasoning,
+        Ability::Cache,
+    ],
+    cannot: &[Ability::Audio, Ability::Logprobs, Ability::Choices, Ability::Seed],
+    source: "https://platform.claude.com/docs/en/api/messages",
     ..OPENAI_COMPATIBLE
 };

@@ -1,6 +1,7 @@
-//! OpenAI. <https://platform.openai.com/docs/api-reference/chat> (read 2026-11-21).
+//! OpenAI. <https://platform.openai.com/docs/api-reference/chat>, <https://platform.openai.com/docs/api-reference/responses>
+//! (read 2026-11-21).
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
 
 /// OpenAI's own API. Reasoning models refuse `max_tokens`; all take `max_completion_tokens`.
 pub static OPENAI: Provider = Provider {
@@ -8,7 +9,25 @@ pub static OPENAI: Provider = Provider {
     base_url: Some("https://api.openai.com/v1"),
     secret: Some("OPENAI_API_KEY"),
     model_prefixes: &["gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"],
+    surfaces: &[Surface::CHAT, Surface::RESPONSES, Surface::EMBEDDINGS],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     default_tier: Some("default"),
+    can: CAN,
+    source: "https://platform.openai.com/docs/api-reference/chat",
     ..OPENAI_COMPATIBLE
 };
+
+/// What OpenAI's models can do, wherever they are hosted.
+pub(super) const CAN: &[Ability] = &[
+    Ability::Tools,
+    Ability::ParallelTools,
+    Ability::Images,
+    Ability::Audio,
+    Ability::Pdf,
+    Ability::Schema,
+    Ability::Reasoning,
+    Ability::Cache,
+    Ability::Logprobs,
+    Ability::Choices,
+    Ability::Seed,
+];

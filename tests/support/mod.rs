@@ -25,6 +25,7 @@ use edgehold::{
         Relayed, SendFault, Sent, Statement, World,
     },
     settle::row::LedgerRow,
+    surface::Surface,
 };
 use serde_json::Value;
 use std::{
@@ -417,7 +418,8 @@ impl Fake {
     pub(crate) fn serve(&self, request: &ClientRequest) -> Answered {
         *self.request_body.borrow_mut() = request.body.clone();
         let before = self.answers.borrow().len();
-        once(pipeline::serve(self, request));
+        let surface = Surface::of(&request.path, &request.query).unwrap_or(Surface::Chat);
+        once(pipeline::serve(self, request, &surface));
         let answers = self.answers.borrow();
         assert_eq!(answers.len(), before + 1, "one answer to one request");
         self.tell(&answers[before]);

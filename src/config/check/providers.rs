@@ -4,9 +4,11 @@ use super::super::policy::{Policy, ProviderPolicy};
 use super::super::problem::{Problems, looks_like_credential, nearest, ticked};
 use super::super::reader::{Field, Fields, Named};
 use super::{NAME, carries_credential, header_name, is_name, url};
-use crate::provider::{OutputCapField, PROVIDERS, Provider, by_name};
+use crate::provider::{OutputCapField, PROVIDERS, Provider, Setting, by_name};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What every provider may be given; its kind's settings besides.
+const FIELDS: &[&str] = &["kind", "base_url", "api_key", "headers", "output_cap_field"];
 /// The kind of provider that has no home of its own.
 const OPENAI_COMPATIBLE: &str = "openai-compatible";
 /// Secrets of the gateway itself. A configuration that could name them could send them to a provider.
@@ -41,9 +43,11 @@ pub(in super::super) fn registry_providers() -> BTreeMap<String, ProviderPolicy>
     PROVIDERS
         .iter()
         .filter_map(|kind| {
+            let settings = kind.default_settings()?;
             let provider = ProviderPolicy {
                 kind: kind.name.to_owned(),
-                base_url: kind.base_url?.to_owned(),
+                base_url: kind.home(&settings)?,
+                settings,
                 secret: kind.secret.map(str::to_owned),
                 headers: BTreeMap::new(),
                 output_cap_field: None,
@@ -71,12 +75,12 @@ pub(super) fn read(field: &Field<'_>, policy: &mut Policy, problems: &mut Proble
 }
 
 fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy> {
-    const FIELDS: &[&str] = &["kind", "base_url", "api_key", "headers", "output_cap_field"];
     let field = &entry.field;
     let fields = if field.is_nothing() && by_name(entry.name).is_some() {
         None
     } else {
-        Some(field.fields(FIELDS, "a mapping with kind, base_url, api_key, headers, …", problems)?)
+        let known: Vec<&str> = FIELDS.iter().copied().chain(all_settings()).collect();
+        Some(field.fields(&known, "a mapping with kind, base_url, api_key, headers, …", problems)?)
     };
     let get = |name: &str| fields.as_ref().and_then(|fields| fields.get(name));
 
@@ -90,12 +94,14 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
     let output_cap_field = get("output_cap_field").and_then(|field| read_output_cap_field(field, problems));
 
     let kind = kind?;
-    let base_url = match (base_url, kind.base_url) {
+    let settings = read_settings(field, fields.as_ref(), kind, base_url.is_some(), problems);
+    let home = settings.as_ref().and_then(|settings| kind.home(settings));
+    let base_url = match (base_url, home) {
         (Some(url), home) => {
             let url = url?;
             if let (None, Some(name), Some(home), Some(written)) =
                 (&secret, kind.secret, home, get("base_url"))
-                && url::parse(home).is_ok_and(|home| home.host != url.host)
+                && url::parse(&home).map_or(true, |home| home.host != url.host)
             {
                 let message = format!(
                     "the default credential secret://{name} will be sent to {}; write `api_key` to say that this is meant",
@@ -105,9 +111,11 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
             }
             url.text
         }
-        (None, Some(home)) => home.to_owned(),
+        (None, Some(home)) => home,
         (None, None) => {
-            missing_base_url(kind, fields.as_ref(), problems);
+            if kind.base_url.is_none() {
+                missing_base_url(kind, fields.as_ref(), problems);
+            }
             return None;
         }
     };
@@ -115,7 +123,82 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
         Some(secret) => secret?,
         None => kind.secret.map(str::to_owned),
     };
-    Some(ProviderPolicy { kind: kind.name.to_owned(), base_url, secret, headers, output_cap_field })
+    let settings = settings?;
+    Some(ProviderPolicy { kind: kind.name.to_owned(), base_url, settings, secret, headers, output_cap_field })
+}
+
+/// The settings of all kinds.
+fn all_settings() -> BTreeSet<&'static str> {
+    PROVIDERS.iter().flat_map(|kind| kind.settings).map(|setting| setting.name).collect()
+}
+
+/// The settings of a kind, defaults included; `None` if one is missing or wrong. Those that are only for the kind's own base
+/// URL need not be said if there is another.
+fn read_settings(
+    entry: &Field<'_>,
+    fields: Option<&Fields<'_>>,
+    kind: &Provider,
+    own_base_url: bool,
+    problems: &mut Problems,
+) -> Option<BTreeMap<String, String>> {
+    let get = |name: &str| fields.and_then(|fields| fields.get(name));
+    for name in all_settings() {
+        if let Some(field) = get(name)
+            && kind.settings.iter().all(|setting| setting.name != name)
+        {
+            let takes =
+                kind.settings.iter().map(|setting| ticked(setting.name)).collect::<Vec<_>>().join(", ");
+            let takes = if takes.is_empty() { "no settings".to_owned() } else { takes };
+            let message = format!("the kind {} has no setting {}; it takes {takes}", kind.name, ticked(name));
+            field.refuse(&format!("a field of the kind {}", kind.name), message, problems);
+        }
+    }
+    let mut settings = BTreeMap::new();
+    let mut complete = true;
+    for setting in kind.settings {
+        let value = match (get(setting.name), setting.default) {
+            (Some(field), _) => read_setting(field, setting, problems),
+            (None, Some(default)) => Some(default),
+            (None, None) if own_base_url && !kind.needs_anyway(setting.name) => continue,
+            (None, None) => {
+                match fields {
+                    Some(fields) => fields.missing(setting.name, setting.expected, problems),
+                    None => entry.mismatch(&format!("`{}`: {}", setting.name, setting.expected), problems),
+                }
+                None
+            }
+        };
+        match value {
+            Some(value) => {
+                settings.insert(setting.name.to_owned(), value.to_owned());
+            }
+            None => complete = false,
+        }
+    }
+    complete.then_some(settings)
+}
+
+/// The longest value of a setting, in bytes: that of a label of a host name.
+const MAX_SETTING: usize = 63;
+
+/// A setting becomes a part of a host or a segment of a path: nothing in it may mean anything there.
+fn read_setting<'a>(field: &Field<'a>, setting: &Setting, problems: &mut Problems) -> Option<&'a str> {
+    let text = field.any_text(setting.expected, problems)?;
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let fits = text.len() <= MAX_SETTING
+        && text.bytes().all(|byte| inner(byte) || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && (setting.one_of.is_empty() || setting.one_of.contains(&text));
+    if !fits {
+        let advice = format!("1 to {MAX_SETTING} small letters, digits and inner `-`");
+        field.mismatch_because(
+            setting.expected,
+            if setting.one_of.is_empty() { &advice } else { "" },
+            problems,
+        );
+    }
+    fits.then_some(text)
 }
 
 fn missing_base_url(kind: &Provider, fields: Option<&Fields<'_>>, problems: &mut Problems) {
@@ -156,9 +239,10 @@ fn read_base_url(field: &Field<'_>, problems: &mut Problems) -> Option<url::Base
     let text = field.text(EXPECTED, problems)?;
     match url::parse(text) {
         Ok(url) => {
-            let endpoint = ["/chat/completions", "/completions", "/messages", "/responses", "/embeddings"]
-                .iter()
-                .find(|endpoint| url.text.ends_with(*endpoint));
+            let endpoint =
+                ["/chat/completions", "/completions", "/messages", "/responses", "/embeddings", "/rerank"]
+                    .iter()
+                    .find(|endpoint| url.text.ends_with(*endpoint));
             if let Some(endpoint) = endpoint {
                 field.warn(
                     format!("the gateway adds `{endpoint}` itself; end the base URL before it"),

@@ -20,6 +20,7 @@ const ROUTE_FIELDS: &[&str] = &[
     "retries",
     "clamp",
     "unreported_usage",
+    "translation",
 ];
 /// What a route can match on besides metadata.
 const MATCH_FIELDS: &[&str] = &["team", "customer", "model", "path", "headers"];
@@ -140,6 +141,9 @@ pub(super) fn read(
             estimate_unreported: fields
                 .get("unreported_usage")
                 .is_some_and(|field| read_unreported(field, problems)),
+            strict_translation: fields
+                .get("translation")
+                .is_some_and(|field| one_of_two(field, "strict", "lenient", problems)),
         };
         headers.extend(route.conditions.iter().filter_map(|condition| match condition {
             Condition::Header(name, _) => Some(name.clone()),
@@ -284,12 +288,18 @@ fn read_cache(field: &Field<'_>, problems: &mut Problems) -> Option<CacheRule> {
 
 /// Whether what a provider did not report is estimated.
 fn read_unreported(field: &Field<'_>, problems: &mut Problems) -> bool {
-    const EXPECTED: &str = "`bound` or `estimate`";
-    match field.text(EXPECTED, problems) {
-        Some("estimate") => true,
-        Some("bound") | None => false,
+    one_of_two(field, "estimate", "bound", problems)
+}
+
+/// Whether a field says the one word rather than the other, which is what is meant without it.
+fn one_of_two(field: &Field<'_>, yes: &str, no: &str, problems: &mut Problems) -> bool {
+    let expected = format!("`{no}` or `{yes}`");
+    match field.text(&expected, problems) {
+        Some(word) if word == yes => true,
+        Some(word) if word == no => false,
+        None => false,
         Some(_) => {
-            field.mismatch(EXPECTED, problems);
+            field.mismatch(&expected, problems);
             false
         }
     }

@@ -13,7 +13,7 @@ mod weigh;
 pub use edits::{Cap, Edits};
 pub use input::{Images, InputSize};
 
-use crate::refusal::Refusal;
+use crate::{dialect::Dialect, model::request::Request, refusal::Refusal};
 use edits::{CapPlace, Spans};
 use input::Messages;
 use serde::{
@@ -61,6 +61,12 @@ pub struct ChatRequest {
     pub prediction_bytes: u64,
     /// A member that makes the provider do what is billed beside tokens, or choose another model.
     pub unmetered: Option<&'static str>,
+    /// The dialect the client speaks. In any other than chat, the figures above are those of its chat form.
+    pub dialect: Dialect,
+    /// Read whole, in any other dialect than chat.
+    pub canonical: Option<Box<Request>>,
+    /// Whether what is read may be written to a provider's cache for an hour.
+    pub hour_cache: bool,
     spans: Spans,
 }
 
@@ -204,6 +210,9 @@ impl ChatRequest {
                 .copied()
                 .find(|name| find(name).is_some())
                 .or(hosted.then_some("tools")),
+            dialect: Dialect::OpenAiChat,
+            canonical: None,
+            hour_cache: false,
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
                 model: span(model_value),
@@ -309,7 +318,7 @@ const OUTSIDE_THE_PROMPT: &[&str] = &[
 const TWICE: &str = "given twice: '";
 
 /// The members of the top-level object, in order, values unread.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,30 +1,15 @@
 //! Reading a chat stream: success or failure from the first events, usage and the terminal event from the rest.
 
 use super::response;
-use crate::{
-    model::usage::Usage,
-    stream::sse::{Event, Framer},
+use crate::stream::{
+    meter::Seen,
+    sse::{Event, Framer},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Deref};
 
-/// What one event says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Meaning {
-    /// Comment, role announcement, keep-alive: nothing yet.
-    Nothing,
-    /// Text, tool call, reasoning, refusal or finish reason: the answer has begun.
-    Content,
-    /// The usage chunk: no choices, only counts.
-    Usage,
-    /// `[DONE]`.
-    Done,
-    /// An error the provider put into the stream.
-    Error(String),
-    /// Data that is not a chunk.
-    Corrupt,
-}
+pub use crate::stream::meter::Meaning;
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -94,26 +79,16 @@ fn present(value: Option<&RawValue>) -> Option<&str> {
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     framer: Framer,
-    /// Token classes, once the usage chunk has come.
-    pub usage: Option<Usage>,
-    /// The usage object as it came.
-    pub usage_json: Option<String>,
-    /// The tier that serves the stream.
-    pub service_tier: Option<String>,
-    /// The provider's id of the answer.
-    pub id: Option<String>,
-    /// `[DONE]` has come.
-    pub done: bool,
-    /// Every choice has its finish reason, as far as can be seen: at least one has come.
-    pub finished: bool,
-    /// An error the provider put into the stream.
-    pub error: Option<String>,
-    /// Events with content.
-    pub content_events: u64,
-    /// Bytes of content.
-    pub content_bytes: u64,
-    /// Events that could not be read.
-    pub corrupt_events: u64,
+    /// What has gone by.
+    pub seen: Seen,
+}
+
+impl Deref for Meter {
+    type Target = Seen;
+
+    fn deref(&self) -> &Seen {
+        &self.seen
+    }
 }
 
 impl Meter {
@@ -134,20 +109,6 @@ impl Meter {
         Some((event, meaning))
     }
 
-    /// Whether the stream ended as the provider ends a good one: `[DONE]`, or, from providers that do not send it, a
-    /// finish reason.
-    #[must_use]
-    pub const fn complete(&self) -> bool {
-        self.error.is_none() && (self.done || self.finished)
-    }
-
-    /// Output tokens as far as they can be told without a usage chunk: one for each event, or four bytes each.
-    #[must_use]
-    pub const fn estimated_output(&self) -> u64 {
-        let by_bytes = self.content_bytes.div_ceil(4);
-        if self.content_events > by_bytes { self.content_events } else { by_bytes }
-    }
-
     fn read(&mut self, event: &Event) -> Meaning {
         let Some(data) = &event.data else { return Meaning::Nothing };
         let Ok(text) = std::str::from_utf8(data) else { return self.corrupt() };
@@ -156,41 +117,41 @@ impl Meter {
             return Meaning::Nothing;
         }
         if text == "[DONE]" {
-            self.done = true;
+            self.seen.done = true;
             return Meaning::Done;
         }
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(text) else { return self.corrupt() };
-        if self.id.is_none() {
-            self.id = chunk.id.map(Cow::into_owned);
+        if self.seen.id.is_none() {
+            self.seen.id = chunk.id.map(Cow::into_owned);
         }
         if let Some(tier) = chunk.service_tier {
-            self.service_tier = Some(tier.into_owned());
+            self.seen.service_tier = Some(tier.into_owned());
         }
         let reported = present(chunk.usage);
         if let Some(usage) = reported
             && let Some(counts) = response::usage(usage)
         {
-            self.usage = Some(counts);
-            self.usage_json = Some(usage.to_owned());
+            self.seen.usage = Some(counts);
+            self.seen.usage_json = Some(usage.to_owned());
         }
         if let Some(error) = present(chunk.error) {
             let message = response::error_text(error.as_bytes());
-            self.error = Some(message.clone());
+            self.seen.error = Some(message.clone());
             return Meaning::Error(message);
         }
         if event.name.as_deref() == Some(b"error") {
             let message = response::error_text(text.as_bytes());
-            self.error = Some(message.clone());
+            self.seen.error = Some(message.clone());
             return Meaning::Error(message);
         }
         let choices = chunk.choices.unwrap_or_default();
         let bytes: usize =
             choices.iter().filter_map(|choice| choice.delta.as_ref()).map(Delta::content_bytes).sum();
         let finishes = choices.iter().any(|choice| present(choice.finish_reason).is_some());
-        self.finished |= finishes;
+        self.seen.finished |= finishes;
         if bytes > 0 {
-            self.content_events += 1;
-            self.content_bytes = self.content_bytes.saturating_add(bytes as u64);
+            self.seen.content_events += 1;
+            self.seen.content_bytes = self.seen.content_bytes.saturating_add(bytes as u64);
         }
         if bytes > 0 || finishes {
             Meaning::Content
@@ -202,7 +163,7 @@ impl Meter {
     }
 
     const fn corrupt(&mut self) -> Meaning {
-        self.corrupt_events += 1;
+        self.seen.corrupt_events += 1;
         Meaning::Corrupt
     }
 }

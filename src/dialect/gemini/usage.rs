@@ -1,0 +1,102 @@
+//! `usageMetadata`, in and out.
+//!
+//! `promptTokenCount` has the cached tokens in it, `toolUsePromptTokenCount` is apart from it, and
+//! `candidatesTokenCount` is without thoughts (<https://ai.google.dev/api/generate-content#UsageMetadata>, read
+//! 2026-11-21; recorded totals agree).
+
+use super::{member, whole};
+use crate::model::{answer::Reported, usage::Usage};
+use serde_json::{Map, Value, json};
+
+/// What a provider reports; nothing if no count is in it (Vertex's chunks have only `trafficType` until the last).
+pub(super) fn read(metadata: &Value) -> Option<Reported> {
+    let count = |name| member(metadata, name).and_then(whole);
+    let counts = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"];
+    if counts.into_iter().all(|name| count(name).is_none()) {
+        return None;
+    }
+    let of = |name| count(name).unwrap_or(0);
+    let prompt = of("promptTokenCount");
+    let cache_read = of("cachedContentTokenCount").min(prompt);
+    let tool_use = of("toolUsePromptTokenCount");
+    let fresh = (prompt - cache_read).saturating_add(tool_use);
+    let input_audio = audio(metadata, "promptTokensDetails")
+        .saturating_sub(audio(metadata, "cacheTokensDetails"))
+        .saturating_add(audio(metadata, "toolUsePromptTokensDetails"))
+        .min(fresh);
+    let candidates = of("candidatesTokenCount");
+    let output_audio = audio(metadata, "candidatesTokensDetails").min(candidates);
+    let usage = Usage {
+        input: fresh - input_audio,
+        cache_read,
+        cache_write_5m: 0,
+        cache_write_1h: 0,
+        input_audio,
+        output: candidates - output_audio,
+        reasoning: of("thoughtsTokenCount"),
+        output_audio,
+    };
+    Some(Reported { usage, json: metadata.to_string(), cost_nanousd: None })
+}
+
+/// Tokens of sound in a list by modality.
+fn audio(metadata: &Value, list: &str) -> u64 {
+    let Some(list) = member(metadata, list).and_then(Value::as_array) else {
+        return 0;
+    };
+    list.iter()
+        .filter(|entry| member(entry, "modality").and_then(Value::as_str) == Some("AUDIO"))
+        .filter_map(|entry| member(entry, "tokenCount").and_then(whole))
+        .fold(0, u64::saturating_add)
+}
+
+/// The tier that served, in the words of `serviceTier`; Vertex says it in `trafficType`.
+pub(super) fn tier(metadata: &Value) -> Option<String> {
+    if let Some(tier) = member(metadata, "serviceTier").and_then(Value::as_str) {
+        return Some(tier.to_ascii_lowercase());
+    }
+    let traffic = member(metadata, "trafficType")?.as_str()?;
+    Some(match traffic {
+        "ON_DEMAND" => "standard".to_owned(),
+        other => other.strip_prefix("ON_DEMAND_")?.to_ascii_lowercase(),
+    })
+}
+
+/// As a client of Google expects it.
+pub(super) fn write(reported: Option<&Reported>, tier: Option<&str>) -> Option<Value> {
+    let reported = reported?;
+    if let Ok(own @ Value::Object(_)) = serde_json::from_str::<Value>(&reported.json)
+        && read(&own).is_some_and(|read| read.usage == reported.usage)
+    {
+        return Some(own);
+    }
+    let usage = &reported.usage;
+    let mut written = Map::new();
+    let mut put = |name: &str, count: u64| {
+        if count > 0 || matches!(name, "promptTokenCount" | "candidatesTokenCount" | "totalTokenCount") {
+            written.insert(name.to_owned(), json!(count));
+        }
+    };
+    put("promptTokenCount", usage.input_total());
+    put("cachedContentTokenCount", usage.cache_read);
+    put("candidatesTokenCount", usage.output.saturating_add(usage.output_audio));
+    put("thoughtsTokenCount", usage.reasoning);
+    put("totalTokenCount", usage.total());
+    let by_modality = |audio: u64, all: u64| {
+        json!([{ "modality": "TEXT", "tokenCount": all.saturating_sub(audio) },
+               { "modality": "AUDIO", "tokenCount": audio }])
+    };
+    if usage.input_audio > 0 {
+        let details = by_modality(usage.input_audio, usage.input_total());
+        written.insert("promptTokensDetails".to_owned(), details);
+    }
+    if usage.output_audio > 0 {
+        let details = by_modality(usage.output_audio, usage.output.saturating_add(usage.output_audio));
+        written.insert("candidatesTokensDetails".to_owned(), details);
+    }
+    if let Some(tier) = tier {
+        let tier = if tier == "default" { "standard" } else { tier };
+        written.insert("serviceTier".to_owned(), json!(tier));
+    }
+    Some(Value::Object(written))
+}

@@ -1,0 +1,475 @@
+//! A chat stream to and from the steps of the canonical form.
+
+use super::{
+    call_signature,
+    request::{read_thoughts, show_detail},
+    response::{
+        call_id, read_annotation, read_chunk, read_finish, read_usage, show_citation, show_finish, show_tier,
+        show_usage,
+    },
+};
+use crate::{
+    dialect::{self, Dialect, Show},
+    model::{
+        answer::{At, Delta, Failure, Opened, Reported},
+        part::{Body, Part, Reasoning, Signature},
+    },
+    refusal::Refusal,
+    stream::sse::{Event, Framer},
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// More answers than this no request asks for.
+const CHOICES_MAX: u64 = 128;
+
+/// Which part of an answer is under way.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    parts: u32,
+    /// The last part that text was appended to, if it was text, a refusal or thoughts.
+    last: Option<(Kind, u32)>,
+    /// OpenAI's index of a call → our number of its part.
+    calls: BTreeMap<u64, u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    Reasoning,
+}
+
+/// Reads a provider's stream.
+#[derive(Debug, Default)]
+pub struct Reader {
+    framer: Framer,
+    begun: bool,
+    finished: bool,
+    ended: bool,
+    tier: Option<String>,
+    open: BTreeMap<u32, Open>,
+}
+
+impl dialect::Reader for Reader {
+    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        for event in self.framer.push(bytes) {
+            self.read(&event, &mut deltas);
+        }
+        deltas
+    }
+
+    fn finish(&mut self) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        if let Some(event) = self.framer.finish() {
+            self.read(&event, &mut deltas);
+        }
+        // Some servers never send `[DONE]`: a finish reason is their end.
+        if self.finished && !self.ended {
+            self.ended = true;
+            deltas.push(Delta::End);
+        }
+        deltas
+    }
+}
+
+impl Reader {
+    fn read(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        let Some(data) = event.data.as_deref().map(<[u8]>::trim_ascii) else { return };
+        if data.is_empty() {
+            return;
+        }
+        if data == b"[DONE]" {
+            self.ended = true;
+            deltas.push(Delta::End);
+            return;
+        }
+        let Ok(Value::Object(mut chunk)) = serde_json::from_slice::<Value>(data) else {
+            deltas.push(Delta::Corrupt);
+            return;
+        };
+        if event.name.as_deref() == Some(b"error") || chunk.get("error").is_some_and(|error| !error.is_null())
+        {
+            let status = chunk.get("error").and_then(|error| error.get("code")).and_then(Value::as_u64);
+            let status = status.and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+            deltas.push(Delta::Error(super::failure::read(status, data)));
+            return;
+        }
+        let text = |name: &str| chunk.get(name).and_then(Value::as_str).map(str::to_owned);
+        if !self.begun {
+            self.begun = true;
+            deltas.push(Delta::Begin { id: text("id"), model: text("model") });
+        }
+        let tier = text("service_tier");
+        if tier.is_some() && tier != self.tier {
+            self.tier.clone_from(&tier);
+            deltas.extend(tier.map(Delta::Tier));
+        }
+        if let Some(Value::Array(choices)) = chunk.get_mut("choices") {
+            for choice in std::mem::take(choices) {
+                self.choice(&choice, deltas);
+            }
+        }
+        if let Some(reported) = chunk.get("usage").filter(|usage| !usage.is_null()).and_then(read_usage) {
+            deltas.push(Delta::Usage(reported));
+        }
+    }
+
+    fn choice(&mut self, choice: &Value, deltas: &mut Vec<Delta>) {
+        let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+        let Some(index) = u32::try_from(index).ok().filter(|_| index < CHOICES_MAX) else {
+            deltas.push(Delta::Corrupt);
+            return;
+        };
+        let mut delta = choice.get("delta").and_then(Value::as_object).cloned().unwrap_or_default();
+        let open = self.open.entry(index).or_default();
+        for part in read_thoughts(&mut delta) {
+            open.thought(index, part, deltas);
+        }
+        match delta.get("content") {
+            Some(Value::String(text)) if !text.is_empty() => open.append(index, Kind::Text, text, deltas),
+            Some(Value::Array(chunks)) => {
+                for part in chunks.iter().filter_map(read_chunk) {
+                    match &part.body {
+                        Body::Text(text) => open.append(index, Kind::Text, &text.text, deltas),
+                        Body::Reasoning(_) => open.thought(index, part, deltas),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
+            open.append(index, Kind::Refusal, text, deltas);
+        }
+        for annotation in delta.get("annotations").and_then(Value::as_array).into_iter().flatten() {
+            if let (Some(citation), Some((Kind::Text, part))) = (read_annotation(annotation), open.last) {
+                deltas.push(Delta::Cite(At { choice: index, part }, citation));
+            }
+        }
+        if let Some(logprobs) = choice.get("logprobs").filter(|value| !value.is_null()) {
+            deltas.push(Delta::Logprobs(index, logprobs.clone()));
+        }
+        for (at, call) in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten().enumerate()
+        {
+            open.call(index, at as u64, call, deltas);
+        }
+        if let Some(call) = delta.get("function_call").filter(|call| call.is_object()) {
+            open.call(index, 0, &json!({"index": 0, "function": call}), deltas);
+        }
+        if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
+            self.finished = true;
+            deltas.push(Delta::Finish(index, read_finish(reason)));
+        }
+    }
+}
+
+impl Open {
+    fn begin(&mut self, choice: u32, opened: Opened, deltas: &mut Vec<Delta>) -> u32 {
+        let part = self.parts;
+        self.parts = self.parts.saturating_add(1);
+        deltas.push(Delta::Open(At { choice, part }, opened));
+        part
+    }
+
+    fn append(&mut self, choice: u32, kind: Kind, text: &str, deltas: &mut Vec<Delta>) {
+        let part = match self.last {
+            Some((last, part)) if last == kind => part,
+            _ => {
+                let opened = match kind {
+                    Kind::Text => Opened::Text,
+                    Kind::Refusal => Opened::Refusal,
+                    Kind::Reasoning => Opened::Reasoning { id: None, summary: false, redacted: false },
+                };
+                let part = self.begin(choice, opened, deltas);
+                self.last = Some((kind, part));
+                part
+            }
+        };
+        deltas.push(Delta::Append(At { choice, part }, text.to_owned()));
+    }
+
+    /// A piece of thoughts; its proof, where one comes, stands for what was said of them so far.
+    fn thought(&mut self, choice: u32, part: Part, deltas: &mut Vec<Delta>) {
+        let Body::Reasoning(Reasoning { text, id, summary, redacted }) = part.body else { return };
+        let number = match self.last {
+            Some((Kind::Reasoning, number)) if !redacted => number,
+            _ => {
+                let number = self.begin(choice, Opened::Reasoning { id, summary, redacted }, deltas);
+                self.last = Some((Kind::Reasoning, number));
+                if let Some(unproved) = part.signature.as_ref().filter(|signature| signature.text.is_empty())
+                {
+                    deltas.push(Delta::Sign(At { choice, part: number }, unproved.clone()));
+                }
+                number
+            }
+        };
+        let at = At { choice, part: number };
+        if !text.is_empty() {
+            deltas.push(Delta::Append(at, text));
+        }
+        if let Some(signature) = part.signature.filter(|signature| !signature.text.is_empty()) {
+            deltas.push(Delta::Sign(at, signature));
+            self.last = None;
+        }
+    }
+
+    fn call(&mut self, choice: u32, position: u64, call: &Value, deltas: &mut Vec<Delta>) {
+        let function = call.get("function");
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (id, name) = (text(call.get("id")), text(function.and_then(|function| function.get("name"))));
+        // Some servers give no index, or the same to every call: a new id is a new call there.
+        let index = call.get("index").and_then(Value::as_u64).unwrap_or(position);
+        let begins = !name.is_empty();
+        let part = match self.calls.get(&index) {
+            Some(part) if !begins || id.is_empty() => *part,
+            _ => {
+                let part = self.begin(choice, Opened::ToolCall { id, name }, deltas);
+                self.calls.insert(index, part);
+                self.last = None;
+                part
+            }
+        };
+        let at = At { choice, part };
+        if let Some(signature) = call.as_object().and_then(call_signature) {
+            deltas.push(Delta::Sign(at, signature));
+        }
+        let arguments = match function.and_then(|function| function.get("arguments")) {
+            Some(Value::String(text)) => text.clone(),
+            None | Some(Value::Null) => String::new(),
+            Some(value) => value.to_string(),
+        };
+        if !arguments.is_empty() {
+            deltas.push(Delta::Append(at, arguments));
+        }
+    }
+}
+
+/// Writes a client's stream.
+#[derive(Debug)]
+pub struct Writer {
+    show: Show,
+    id: Option<String>,
+    model: Option<String>,
+    tier: Option<String>,
+    usage: Option<Reported>,
+    choices: BTreeMap<u32, Shown>,
+}
+
+/// What a client has seen of one answer.
+#[derive(Debug, Default)]
+struct Shown {
+    /// The role was told.
+    begun: bool,
+    parts: BTreeMap<u32, ShownPart>,
+    calls: usize,
+    details: usize,
+    finished: bool,
+}
+
+#[derive(Debug)]
+enum ShownPart {
+    Text,
+    Refusal,
+    Reasoning { index: usize, summary: bool, redacted: bool, id: Option<String> },
+    Call { index: usize, arguments: bool },
+    Hidden,
+}
+
+impl Writer {
+    /// For one client.
+    #[must_use]
+    pub const fn new(show: Show) -> Self {
+        Self { show, id: None, model: None, tier: None, usage: None, choices: BTreeMap::new() }
+    }
+
+    fn chunk(&self, choices: Value, usage: Option<Value>, out: &mut Vec<u8>) {
+        let id = self.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.show.id));
+        let mut chunk = Map::new();
+        chunk.insert("id".to_owned(), json!(id));
+        chunk.insert("object".to_owned(), json!("chat.completion.chunk"));
+        chunk.insert("created".to_owned(), json!(self.show.created));
+        chunk.insert("model".to_owned(), json!(self.model.as_deref().unwrap_or(&self.show.model)));
+        if let Some(tier) = self.tier.as_deref().and_then(show_tier) {
+            chunk.insert("service_tier".to_owned(), json!(tier));
+        }
+        chunk.insert("choices".to_owned(), choices);
+        if let Some(usage) = usage {
+            chunk.insert("usage".to_owned(), usage);
+        }
+        event(&Value::Object(chunk), out);
+    }
+
+    fn delta(&mut self, choice: u32, delta: Value, out: &mut Vec<u8>) {
+        self.choice(choice, delta, Value::Null, Value::Null, out);
+    }
+
+    fn choice(&mut self, choice: u32, mut delta: Value, finish: Value, logprobs: Value, out: &mut Vec<u8>) {
+        let shown = self.choices.entry(choice).or_default();
+        if !shown.begun {
+            shown.begun = true;
+            if let Some(members) = delta.as_object_mut() {
+                members.shift_insert(0, "role".to_owned(), json!("assistant"));
+            }
+        }
+        let choices =
+            json!([{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
+        self.chunk(choices, None, out);
+    }
+
+    fn open(&mut self, at: At, opened: &Opened, out: &mut Vec<u8>) {
+        let shown = self.choices.entry(at.choice).or_default();
+        let (part, delta) = match opened {
+            Opened::Text => (ShownPart::Text, None),
+            Opened::Refusal => (ShownPart::Refusal, None),
+            Opened::Reasoning { id, summary, redacted } => {
+                let index = shown.details;
+                shown.details += 1;
+                let (summary, redacted) = (*summary, *redacted);
+                (ShownPart::Reasoning { index, summary, redacted, id: id.clone() }, None)
+            }
+            Opened::ToolCall { id, name } => {
+                let index = shown.calls;
+                shown.calls += 1;
+                let id = call_id(id, index, &self.show);
+                let call = json!({"index": index, "id": id, "type": "function",
+                                  "function": {"name": name, "arguments": ""}});
+                (ShownPart::Call { index, arguments: false }, Some(json!({"tool_calls": [call]})))
+            }
+            Opened::Native(..) => (ShownPart::Hidden, None),
+        };
+        shown.parts.insert(at.part, part);
+        if let Some(delta) = delta {
+            self.delta(at.choice, delta, out);
+        }
+    }
+
+    fn part(&mut self, at: At) -> Option<&mut ShownPart> {
+        self.choices.get_mut(&at.choice)?.parts.get_mut(&at.part)
+    }
+
+    fn append(&mut self, at: At, text: &str, out: &mut Vec<u8>) {
+        let delta = match self.part(at) {
+            Some(ShownPart::Text) => json!({"content": text}),
+            Some(ShownPart::Refusal) => json!({"refusal": text}),
+            Some(ShownPart::Reasoning { index, summary, redacted, id }) => {
+                let reasoning = Reasoning {
+                    text: text.to_owned(),
+                    id: id.take(),
+                    summary: *summary,
+                    redacted: *redacted,
+                };
+                let detail = show_detail(&reasoning, None, *index);
+                json!({"reasoning_content": text, "reasoning_details": [detail]})
+            }
+            Some(ShownPart::Call { index, arguments }) => {
+                *arguments = true;
+                json!({"tool_calls": [{"index": *index, "function": {"arguments": text}}]})
+            }
+            Some(ShownPart::Hidden) | None => return,
+        };
+        self.delta(at.choice, delta, out);
+    }
+
+    fn sign(&mut self, at: At, signature: &Signature, out: &mut Vec<u8>) {
+        let delta = match self.part(at) {
+            Some(ShownPart::Reasoning { index, summary, redacted, id }) if !signature.text.is_empty() => {
+                let reasoning =
+                    Reasoning { text: String::new(), id: id.take(), summary: *summary, redacted: *redacted };
+                let mut detail = show_detail(&reasoning, Some(signature), *index);
+                // Of thoughts that were told in words, the proof is another piece of the same detail.
+                if !*redacted && let Some(members) = detail.as_object_mut() {
+                    members.insert("type".to_owned(), json!("reasoning.text"));
+                    if let Some(data) = members.shift_remove("data") {
+                        members.insert("signature".to_owned(), data);
+                    }
+                }
+                json!({"reasoning_details": [detail]})
+            }
+            Some(ShownPart::Call { index, .. }) => {
+                let shown = signature.show_to(Dialect::Gemini);
+                json!({"tool_calls": [{"index": *index, "extra_content": {"google": {"thought_signature": shown}}}]})
+            }
+            _ => return,
+        };
+        self.delta(at.choice, delta, out);
+    }
+
+    /// Clients parse a call's arguments when the answer is complete: none at all are an empty object.
+    fn complete_calls(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let Some(shown) = self.choices.get_mut(&choice) else { return };
+        let mut empty = Vec::new();
+        for part in shown.parts.values_mut() {
+            if let ShownPart::Call { index, arguments: arguments @ false } = part {
+                *arguments = true;
+                empty.push(*index);
+            }
+        }
+        for index in empty {
+            self.delta(
+                choice,
+                json!({"tool_calls": [{"index": index, "function": {"arguments": "{}"}}]}),
+                out,
+            );
+        }
+    }
+}
+
+impl dialect::Writer for Writer {
+    fn push(&mut self, delta: &Delta, out: &mut Vec<u8>) {
+        match delta {
+            Delta::Begin { id, model } => {
+                self.id.clone_from(id);
+                self.model.clone_from(model);
+                self.delta(0, json!({"content": ""}), out);
+            }
+            Delta::Open(at, opened) => self.open(*at, opened, out),
+            Delta::Append(at, text) => self.append(*at, text, out),
+            Delta::Sign(at, signature) => self.sign(*at, signature, out),
+            Delta::Cite(at, citation) => {
+                if let Some(annotation) = show_citation(citation) {
+                    self.delta(at.choice, json!({"annotations": [annotation]}), out);
+                }
+            }
+            Delta::Logprobs(choice, value) => {
+                self.choice(*choice, json!({}), Value::Null, value.clone(), out);
+            }
+            Delta::Finish(choice, finish) => {
+                self.complete_calls(*choice, out);
+                self.choices.entry(*choice).or_default().finished = true;
+                self.choice(*choice, json!({}), json!(show_finish(finish)), Value::Null, out);
+            }
+            Delta::Usage(reported) => self.usage = Some(reported.clone()),
+            Delta::Tier(tier) => self.tier = Some(tier.clone()),
+            Delta::End => {
+                if let Some(reported) = self.usage.take().filter(|_| self.show.usage) {
+                    self.chunk(json!([]), Some(show_usage(&reported.usage)), out);
+                }
+                out.extend_from_slice(b"data: [DONE]\n\n");
+            }
+            Delta::Error(failure) => {
+                let refusal = refusal_of(failure);
+                self.fail(&refusal, out);
+            }
+            Delta::Ping => out.extend_from_slice(b": ping\n\n"),
+            Delta::Close(_) | Delta::Corrupt => {}
+        }
+    }
+
+    fn fail(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(refusal.to_openai_json().as_bytes());
+        out.extend_from_slice(b"\n\n");
+    }
+}
+
+fn refusal_of(failure: &Failure) -> Refusal {
+    Refusal::new(failure.status, "upstream_error", "upstream_error", failure.message.clone())
+}
+
+fn event(value: &Value, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(value.to_string().as_bytes());
+    out.extend_from_slice(b"\n\n");
+}

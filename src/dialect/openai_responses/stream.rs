@@ -1,0 +1,7 @@
+//! A stream of Responses events to and from the steps of an answer.
+
+mod reader;
+mod writer;
+
+pub use reader::Reader;
+pub use writer::Writer;

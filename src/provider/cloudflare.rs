@@ -1,0 +1,22 @@
+//! Cloudflare Workers AI over REST. <https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility>
+//! (read 2026-11-21). To do: the Worker's own `AI` binding, which needs neither account nor token.
+
+use super::{OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, surface::Surface};
+
+/// Cloudflare Workers AI.
+pub static CLOUDFLARE: Provider = Provider {
+    name: "cloudflare",
+    base_url: Some("https://api.cloudflare.com/client/v4/accounts/{account_id}/ai/v1"),
+    settings: &[Setting {
+        name: "account_id",
+        expected: "the id of the Cloudflare account, 32 hexadecimal digits",
+        default: None,
+        one_of: &[],
+    }],
+    secret: Some("CLOUDFLARE_API_TOKEN"),
+    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    health: None,
+    can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed],
+    source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",
+    ..OPENAI_COMPATIBLE
+};

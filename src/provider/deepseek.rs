@@ -1,0 +1,16 @@
+//! DeepSeek. <https://api-docs.deepseek.com/api/create-chat-completion> (read 2026-11-21).
+
+use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
+
+/// DeepSeek's own API.
+pub static DEEPSEEK: Provider = Provider {
+    name: "deepseek",
+    base_url: Some("https://api.deepseek.com"),
+    secret: Some("DEEPSEEK_API_KEY"),
+    model_prefixes: &["deepseek-"],
+    surfaces: &[Surface::CHAT],
+    can: &[Ability::Tools, Ability::Reasoning, Ability::Cache, Ability::Logprobs],
+    cannot: &[Ability::Audio, Ability::Pdf],
+    source: "https://api-docs.deepseek.com/api/create-chat-completion",
+    ..OPENAI_COMPATIBLE
+};

@@ -1,0 +1,32 @@
+//! Together AI. <https://docs.together.ai/docs/inference/openai-compatibility> (read 2026-11-21). Its rerank is Cohere's.
+
+use super::{
+    OPENAI_COMPATIBLE, Provider,
+    ability::Ability,
+    surface::{Format, RerankFormat, Surface},
+};
+
+/// Together AI.
+pub static TOGETHER: Provider = Provider {
+    name: "together",
+    base_url: Some("https://api.together.ai/v1"),
+    secret: Some("TOGETHER_API_KEY"),
+    surfaces: &[
+        Surface::CHAT,
+        Surface::EMBEDDINGS,
+        Surface::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
+    ],
+    can: &[
+        Ability::Tools,
+        Ability::ParallelTools,
+        Ability::Images,
+        Ability::Schema,
+        Ability::Reasoning,
+        Ability::Cache,
+        Ability::Logprobs,
+        Ability::Choices,
+        Ability::Seed,
+    ],
+    source: "https://docs.together.ai/docs/inference/openai-compatibility",
+    ..OPENAI_COMPATIBLE
+};

@@ -1,0 +1,203 @@
+//! What goes by in a stream, whatever its dialect, and streams that are written anew in another one.
+
+use crate::{
+    dialect::{Reader, Writer},
+    model::{
+        answer::{Delta, Opened},
+        usage::Usage,
+    },
+    refusal::Refusal,
+};
+
+/// What one event says, as far as failover and settlement care.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// Comment, role announcement, keep-alive: nothing yet.
+    Nothing,
+    /// Text, tool call, reasoning, refusal or finish reason: the answer has begun.
+    Content,
+    /// Only counts.
+    Usage,
+    /// The provider's terminal event.
+    Done,
+    /// An error the provider put into the stream.
+    Error(String),
+    /// Data that is not what it should be.
+    Corrupt,
+}
+
+/// What has gone by.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Token classes, once they were reported.
+    pub usage: Option<Usage>,
+    /// The usage object as it came.
+    pub usage_json: Option<String>,
+    /// The tier that serves the stream.
+    pub service_tier: Option<String>,
+    /// The provider's id of the answer.
+    pub id: Option<String>,
+    /// The terminal event has come.
+    pub done: bool,
+    /// Every choice has its finish reason, as far as can be seen: at least one has come.
+    pub finished: bool,
+    /// An error the provider put into the stream.
+    pub error: Option<String>,
+    /// Events with content.
+    pub content_events: u64,
+    /// Bytes of content.
+    pub content_bytes: u64,
+    /// Events that could not be read.
+    pub corrupt_events: u64,
+}
+
+impl Seen {
+    /// Whether the stream ended as the provider ends a good one: its terminal event, or, from providers that do not send
+    /// one, a finish reason.
+    #[must_use]
+    pub const fn complete(&self) -> bool {
+        self.error.is_none() && (self.done || self.finished)
+    }
+
+    /// Output tokens as far as they can be told without a usage report: one for each event, or four bytes each.
+    #[must_use]
+    pub const fn estimated_output(&self) -> u64 {
+        let by_bytes = self.content_bytes.div_ceil(4);
+        if self.content_events > by_bytes { self.content_events } else { by_bytes }
+    }
+
+    fn note(&mut self, delta: &Delta) -> Meaning {
+        match delta {
+            Delta::Begin { id, .. } => {
+                self.id.clone_from(id);
+                Meaning::Nothing
+            }
+            Delta::Append(_, text) => {
+                self.content_events = self.content_events.saturating_add(1);
+                self.content_bytes = self.content_bytes.saturating_add(text.len() as u64);
+                Meaning::Content
+            }
+            Delta::Open(_, Opened::ToolCall { .. } | Opened::Native(..)) | Delta::Sign(..) => {
+                Meaning::Content
+            }
+            Delta::Finish(..) => {
+                self.finished = true;
+                Meaning::Content
+            }
+            Delta::Usage(reported) => {
+                self.usage = Some(reported.usage);
+                self.usage_json = Some(reported.json.clone());
+                // Some dialects tell the input's size before they have said anything.
+                Meaning::Nothing
+            }
+            Delta::Tier(tier) => {
+                self.service_tier = Some(tier.clone());
+                Meaning::Nothing
+            }
+            Delta::End => {
+                self.done = true;
+                Meaning::Done
+            }
+            Delta::Error(failure) => {
+                let message: String = failure.message.chars().take(300).collect();
+                self.error = Some(message.clone());
+                Meaning::Error(message)
+            }
+            Delta::Corrupt => {
+                self.corrupt_events = self.corrupt_events.saturating_add(1);
+                Meaning::Corrupt
+            }
+            Delta::Open(..) | Delta::Close(_) | Delta::Cite(..) | Delta::Logprobs(..) | Delta::Ping => {
+                Meaning::Nothing
+            }
+        }
+    }
+}
+
+/// Listens to a stream that goes to the client as it is.
+pub struct Listener {
+    reader: Box<dyn Reader>,
+    /// What has gone by.
+    pub seen: Seen,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+impl Listener {
+    /// With a dialect's reader.
+    #[must_use]
+    pub fn new(reader: Box<dyn Reader>) -> Self {
+        Self { reader, seen: Seen::default() }
+    }
+
+    /// Takes bytes, and tells what they said.
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<Meaning> {
+        self.reader.push(bytes).iter().map(|delta| self.seen.note(delta)).collect()
+    }
+
+    /// The end of the bytes.
+    pub fn finish(&mut self) {
+        for delta in self.reader.finish() {
+            self.seen.note(&delta);
+        }
+    }
+}
+
+/// Writes a provider's stream anew in the client's dialect.
+pub struct Translator {
+    listener: Listener,
+    writer: Box<dyn Writer>,
+}
+
+impl std::fmt::Debug for Translator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Translator").field("seen", &self.listener.seen).finish_non_exhaustive()
+    }
+}
+
+impl Translator {
+    /// From one dialect to another.
+    #[must_use]
+    pub fn new(reader: Box<dyn Reader>, writer: Box<dyn Writer>) -> Self {
+        Self { listener: Listener::new(reader), writer }
+    }
+
+    /// What has gone by.
+    #[must_use]
+    pub const fn seen(&self) -> &Seen {
+        &self.listener.seen
+    }
+
+    /// Bytes in, bytes out: one write for each read, whatever came.
+    pub fn push_judging(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Meaning>) {
+        let deltas = self.listener.reader.push(bytes);
+        self.write(&deltas)
+    }
+
+    /// The end of the bytes.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let deltas = self.listener.reader.finish();
+        self.write(&deltas).0
+    }
+
+    /// The last event of a stream that broke.
+    pub fn fail(&mut self, refusal: &Refusal) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.writer.fail(refusal, &mut out);
+        out
+    }
+
+    fn write(&mut self, deltas: &[Delta]) -> (Vec<u8>, Vec<Meaning>) {
+        let mut out = Vec::with_capacity(256);
+        let mut meanings = Vec::with_capacity(deltas.len());
+        for delta in deltas {
+            meanings.push(self.listener.seen.note(delta));
+            self.writer.push(delta, &mut out);
+        }
+        (out, meanings)
+    }
+}

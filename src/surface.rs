@@ -1,0 +1,167 @@
+//! Which API a client speaks: told by the path alone.
+
+use crate::{
+    dialect::{self, Dialect, Show, Writer, asked, openai_chat::request::ChatRequest, openai_responses},
+    model::answer::Answer,
+    refusal::Refusal,
+};
+
+/// What a request asks for, and in whose words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Surface {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`, the older form.
+    Completions,
+    /// `/v1/responses`.
+    Responses,
+    /// `/v1/messages`.
+    Messages,
+    /// `/v1/models/{model}:generateContent` and `:streamGenerateContent`, also below `/v1beta`.
+    Generate {
+        /// The model in the path.
+        model: String,
+        /// Which of the two.
+        stream: bool,
+        /// A stream as one JSON array, as it is without `alt=sse`.
+        array: bool,
+    },
+}
+
+impl Surface {
+    /// The surface of a `POST` to this path, without a slash at its end.
+    #[must_use]
+    pub fn of(path: &str, query: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/chat/completions" => Self::Chat,
+            "/v1/completions" => Self::Completions,
+            "/v1/responses" => Self::Responses,
+            "/v1/messages" => Self::Messages,
+            _ => {
+                let rest =
+                    path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
+                let (model, method) = rest.rsplit_once(':')?;
+                let stream = match method {
+                    "generateContent" => false,
+                    "streamGenerateContent" => true,
+                    _ => return None,
+                };
+                let sse = query.split('&').any(|pair| pair == "alt=sse");
+                Self::Generate { model: decoded(model), stream, array: stream && !sse }
+            }
+        })
+    }
+
+    /// Whose words.
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self {
+            Self::Chat | Self::Completions => Dialect::OpenAiChat,
+            Self::Responses => Dialect::OpenAiResponses,
+            Self::Messages => Dialect::Anthropic,
+            Self::Generate { .. } => Dialect::Gemini,
+        }
+    }
+
+    /// The model and whether a stream is wanted, where the path says so.
+    #[must_use]
+    pub fn path(&self) -> Option<(&str, bool)> {
+        match self {
+            Self::Generate { model, stream, .. } => Some((model, *stream)),
+            _ => None,
+        }
+    }
+
+    /// Whether a provider's bytes in the same dialect can go to the client as they are.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        !matches!(self, Self::Completions | Self::Generate { array: true, .. })
+    }
+
+    /// What a translated answer is written for.
+    #[must_use]
+    pub fn show(&self, id: &str, chat: &ChatRequest, created: i64) -> Show {
+        let canonical = chat.canonical.as_deref().filter(|_| *self == Self::Responses);
+        Show {
+            id: id.to_owned(),
+            model: chat.model.clone(),
+            created,
+            usage: chat.include_usage,
+            array: matches!(self, Self::Generate { array: true, .. }),
+            echo: canonical.map(openai_responses::response::echo),
+        }
+    }
+
+    /// Reads the body as the path needs it.
+    ///
+    /// # Errors
+    /// 400 in the caller's terms.
+    pub fn decode(&self, body: &[u8]) -> Result<ChatRequest, Refusal> {
+        match self {
+            Self::Chat => ChatRequest::decode(body),
+            _ => asked::chat_request(dialect::read_request(self.dialect(), body, self.path())?, body),
+        }
+    }
+
+    /// A whole answer in this client's words.
+    #[must_use]
+    pub fn written(&self, answer: &Answer, show: &Show) -> String {
+        let bytes = dialect::write_answer(self.dialect(), answer, show);
+        String::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// A stream in this client's words.
+    #[must_use]
+    pub fn writer(&self, show: Show) -> Box<dyn Writer> {
+        dialect::writer(self.dialect(), show)
+    }
+
+    /// The media type of a stream.
+    #[must_use]
+    pub const fn stream_type(&self) -> &'static str {
+        match self {
+            Self::Generate { array: true, .. } => "application/json",
+            _ => "text/event-stream; charset=utf-8",
+        }
+    }
+}
+
+/// Percent escapes undone; one that is none stays as it is.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+        let escaped = (*first == b'%').then(|| digit(tail.first()).zip(digit(tail.get(1)))).flatten();
+        match escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn geminis_paths_carry_model_and_method() {
+        let surface = Surface::of("/v1beta/models/gemini-2.5-flash:streamGenerateContent", "alt=sse&x=1");
+        let expected = Surface::Generate { model: "gemini-2.5-flash".into(), stream: true, array: false };
+        assert_eq!(surface, Some(expected));
+        let surface = Surface::of("/v1/models/openai%2Fgpt-4o:generateContent", "");
+        let expected = Surface::Generate { model: "openai/gpt-4o".into(), stream: false, array: false };
+        assert_eq!(surface, Some(expected));
+        assert_eq!(Surface::of("/v1/models/x:predict", ""), None);
+        assert_eq!(Surface::of("/v1/models/x", ""), None);
+        assert_eq!(decoded("100%"), "100%");
+        assert_eq!(decoded("%zz%4"), "%zz%4");
+    }
+}
