@@ -31,7 +31,7 @@ use std::fmt;
 /// # Errors
 /// A member that is missing, of the wrong type, or none of the values it may have.
 pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
-    let mut members = Members::of_body(body)?;
+    let mut members = Members::of_passed_body(body)?;
     let model = members.needed_text("model")?;
     let inputs = inputs(members.value("input").ok_or_else(|| missing("input"))?)?;
     let base64 = match members.text("encoding_format")?.as_deref() {
@@ -52,8 +52,7 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
             task
         }
     };
-    let mut extras = members.rest();
-    extras.retain(|_, value| !value.is_null());
+    let extras = members.rest();
     Ok(EmbedRequest { model, inputs, dimensions, base64, task: task.map(str::to_owned), user, extras })
 }
 
@@ -77,7 +76,7 @@ fn inputs(value: Value) -> Result<Vec<EmbedInput>, Refusal> {
     let list = match value {
         Value::String(text) => return Ok(vec![EmbedInput::Text(text)]),
         Value::Array(list) => list,
-        other => return Err(wrong("input", "a string or a list", &other)),
+        _ => return Err(wrong("input", "a string or a list")),
     };
     match list.first() {
         None => Err(unfit("input", "a list of at least one text")),
@@ -88,7 +87,7 @@ fn inputs(value: Value) -> Result<Vec<EmbedInput>, Refusal> {
             .map(|(index, value)| match value {
                 Value::String(text) => Ok(EmbedInput::Text(text)),
                 Value::Array(list) => Ok(EmbedInput::Tokens(tokens(list, &format!("input[{index}]"))?)),
-                other => Err(wrong(&format!("input[{index}]"), "a string or a list of tokens", &other)),
+                _ => Err(wrong(&format!("input[{index}]"), "a string or a list of tokens")),
             })
             .collect(),
     }
@@ -99,7 +98,7 @@ fn tokens(list: Vec<Value>, path: &str) -> Result<Vec<u64>, Refusal> {
         return Err(unfit(path, "a list of at least one token"));
     }
     let token = |(index, value): (usize, Value)| {
-        value.as_u64().ok_or_else(|| wrong(&format!("{path}[{index}]"), "a token's number", &value))
+        value.as_u64().ok_or_else(|| wrong(&format!("{path}[{index}]"), "a token's number"))
     };
     list.into_iter().enumerate().map(token).collect()
 }

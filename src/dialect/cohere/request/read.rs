@@ -65,8 +65,6 @@ pub fn read(body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal>
     sampling.logprobs = members.flag("logprobs")?.unwrap_or(false);
 
     request.extras = members.rest();
-    // `null` is "not set" for members that nobody asked for as well.
-    request.extras.retain(|_, value| !value.is_null());
     Ok(request)
 }
 
@@ -97,7 +95,7 @@ fn content(message: &mut Members) -> Result<Vec<Part>, Refusal> {
             .enumerate()
             .map(|(index, value)| block(value, format!("{path}[{index}]")))
             .collect(),
-        Some(other) => Err(wrong(&path, "a string or a list of blocks", &other)),
+        Some(_) => Err(wrong(&path, "a string or a list of blocks")),
     }
 }
 
@@ -137,7 +135,7 @@ fn document(block: &mut Members) -> Result<Part, Refusal> {
     let (text, mime) = match document.value("data") {
         Some(Value::String(text)) => (text, "text/plain"),
         Some(object @ Value::Object(_)) => (object.to_string(), "application/json"),
-        Some(other) => return Err(wrong(&data_path, "an object or a string", &other)),
+        Some(_) => return Err(wrong(&data_path, "an object or a string")),
         None => return Err(missing(&data_path)),
     };
     let mut media = Media::new(MediaKind::Document, Source::Text(text), Some(mime.to_owned()));
@@ -198,8 +196,8 @@ fn read_tool(value: Value, path: &str, strict: Option<bool>) -> Result<Tool, Ref
     let mut function = tool.members("function")?.ok_or_else(|| missing(&function_path))?;
     let parameters_path = function.at("parameters");
     let parameters = function.value("parameters");
-    if let Some(other) = parameters.as_ref().filter(|parameters| !parameters.is_object()) {
-        return Err(wrong(&parameters_path, "a JSON Schema object", other));
+    if parameters.as_ref().is_some_and(|parameters| !parameters.is_object()) {
+        return Err(wrong(&parameters_path, "a JSON Schema object"));
     }
     Ok(Tool::Function(Function {
         name: function.needed_text("name")?,
@@ -220,7 +218,7 @@ fn format(members: &mut Members) -> Result<Option<Format>, Refusal> {
             Some(schema @ Value::Object(_)) => {
                 Ok(Some(Format::Schema { name: None, description: None, schema, strict: None }))
             }
-            Some(other) => Err(wrong(&schema_path, "a JSON Schema object", &other)),
+            Some(_) => Err(wrong(&schema_path, "a JSON Schema object")),
         },
         _ => Err(unfit("response_format.type", "text or json_object")),
     }
