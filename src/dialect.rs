@@ -22,6 +22,7 @@ pub mod openai_responses;
 pub mod passed;
 pub mod rerank;
 pub mod schema;
+pub mod task;
 
 use crate::{
     model::{

@@ -13,7 +13,6 @@ use crate::{
     model::{
         answer::Reported,
         embed::{EmbedAnswer, EmbedInput, EmbedRequest},
-        money::NanoUsd,
         usage::Usage,
     },
     refusal::Refusal,
@@ -250,7 +249,8 @@ pub fn read_answer(body: &[u8]) -> Result<EmbedAnswer, Corrupt> {
     })
 }
 
-/// A usage object. Some servers count only `total_tokens`.
+/// A usage object. Some servers count only `total_tokens`. What it cost is told by whoever knows the provider's kind
+/// ([`response::reported_cost`]).
 fn reported(text: &str) -> Option<Reported> {
     #[derive(Deserialize)]
     struct Rest {
@@ -261,24 +261,7 @@ fn reported(text: &str) -> Option<Reported> {
         rest.total_tokens.map(|input| Usage { input, ..Usage::default() })
     };
     let usage = response::usage(text).or_else(total)?;
-    Some(Reported { usage, json: text.to_owned(), cost_nanousd: cost_nanousd(text) })
-}
-
-/// What a usage object says it cost, in dollars (OpenRouter's `usage.cost`,
-/// <https://openrouter.ai/docs/use-cases/usage-accounting>, read 2026-11-21). Rounded if it has more than nine decimals.
-#[expect(clippy::cast_possible_truncation, reason = "in range, and `as` saturates")]
-pub(super) fn cost_nanousd(text: &str) -> Option<i64> {
-    #[derive(Deserialize)]
-    struct Rest<'a> {
-        #[serde(borrow)]
-        cost: Option<&'a RawValue>,
-    }
-    let cost = serde_json::from_str::<Rest<'_>>(text).ok()?.cost?.get();
-    let rounded = || {
-        let dollars: f64 = cost.parse().ok()?;
-        (0.0..1e9).contains(&dollars).then(|| (dollars * 1e9).round() as i64)
-    };
-    NanoUsd::parse_usd(cost).map(|cost| cost.0).or_else(rounded)
+    Some(Reported { usage, json: text.to_owned(), cost_nanousd: None })
 }
 
 /// Writes an answer for a client: vectors as the request asked for them.

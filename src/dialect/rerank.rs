@@ -171,8 +171,7 @@ pub fn read_answer(body: &[u8]) -> Result<RerankAnswer, Corrupt> {
         answer.search_units = count("search_units").map(|units| whole(Some(units)));
         let input = count("input_tokens").or(count("total_tokens")).or(count("prompt_tokens"));
         let usage = Usage { input: whole(input), ..Usage::default() };
-        let cost_nanousd = openai_embeddings::cost_nanousd(text);
-        answer.reported = Some(Reported { usage, json: text.to_owned(), cost_nanousd });
+        answer.reported = Some(Reported { usage, json: text.to_owned(), cost_nanousd: None });
     }
     Ok(answer)
 }

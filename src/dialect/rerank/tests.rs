@@ -77,13 +77,14 @@ fn a_bad_member_is_refused_with_its_place() {
     }
 }
 
-/// Id, results, tokens, search units, cost.
+/// Id, results, tokens, search units, and what OpenRouter says it cost.
 type Seen = (Option<String>, Vec<(u64, f64)>, u64, Option<u64>, Option<i64>);
 
 fn seen(value: &Value) -> Seen {
     let answer = read_answer(value.to_string().as_bytes()).unwrap();
     let reported = answer.reported.unwrap_or_default();
-    (answer.id, answer.results, reported.usage.input_total(), answer.search_units, reported.cost_nanousd)
+    let cost = response::reported_cost(&reported.json, "openrouter").map(|cost| cost.0);
+    (answer.id, answer.results, reported.usage.input_total(), answer.search_units, cost)
 }
 
 #[test]
