@@ -1,6 +1,6 @@
 //! To Google's clients from other dialects: answers, ends, errors, vectors.
 
-use super::super::{embed, failure, request, response};
+use super::super::{embed, failure, response};
 use super::{deltas, json_of, order, written};
 use crate::{
     dialect::{Dialect, Show, Writer as _, gemini::stream::Writer},
@@ -46,7 +46,12 @@ fn another_dialects_answer_is_shown_as_googles() {
                 },
                 Body::Text(Text { text: "é yes".to_owned(), citations: vec![cited] }).into(),
                 Body::Native(Dialect::Anthropic, json!({ "type": "server_tool_use" })).into(),
-                call("c", "f"),
+                Body::ToolCall(ToolCall {
+                    id: "c".to_owned(),
+                    name: "f".to_owned(),
+                    arguments: "{}".to_owned(),
+                })
+                .into(),
             ],
             finish: Some(Finish::Refused),
             logprobs: None,
