@@ -191,6 +191,22 @@ pub(super) fn show_usage(usage: &Usage) -> Value {
     })
 }
 
+/// A token's log probability: chat may leave out its bytes, strict types here need them.
+pub(super) fn show_logprob(token: &Value) -> Value {
+    let mut shown = token.clone();
+    if let Some(members) = shown.as_object_mut() {
+        if members.get("bytes").is_none_or(Value::is_null) {
+            let text = members.get("token").and_then(Value::as_str).unwrap_or_default();
+            let bytes = json!(text.as_bytes());
+            members.insert("bytes".to_owned(), bytes);
+        }
+        if let Some(Value::Array(top)) = members.get_mut("top_logprobs") {
+            *top = top.iter().map(show_logprob).collect();
+        }
+    }
+    shown
+}
+
 /// The members of a request that a response repeats, for [`Show::echo`].
 #[must_use]
 pub fn echo(request: &Request) -> Value {

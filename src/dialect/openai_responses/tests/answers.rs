@@ -195,6 +195,28 @@ fn an_answer_has_what_strict_types_need() {
 }
 
 #[test]
+fn chats_log_probabilities_have_their_bytes() {
+    let at = At { choice: 0, part: 0 };
+    let top = json!([{"token": "e", "logprob": -2.0, "bytes": null}]);
+    let deltas = [
+        Delta::Open(at, Opened::Text),
+        Delta::Append(at, "é".to_owned()),
+        Delta::Logprobs(
+            0,
+            json!({"content": [{"token": "é", "logprob": -0.5, "bytes": null, "top_logprobs": top}]}),
+        ),
+        Delta::End,
+    ];
+    let events = events(&told(&deltas));
+    let expected = json!([{"token": "é", "logprob": -0.5, "bytes": [195, 169],
+        "top_logprobs": [{"token": "e", "logprob": -2.0, "bytes": [101]}]}]);
+    let of_events: Vec<&Value> =
+        events.iter().map(|event| &event["logprobs"]).filter(|list| list.is_array()).collect();
+    assert_eq!(of_events, [&json!([]), &expected, &expected], "a delta, its probabilities, the whole");
+    assert_eq!(events.last().unwrap()["response"]["output"][0]["content"][0]["logprobs"], expected);
+}
+
+#[test]
 fn answers_that_are_none() {
     for body in [
         json!({"status": "failed", "output": [], "error": {"code": "server_error", "message": "broke"}}),
