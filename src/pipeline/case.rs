@@ -11,7 +11,7 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::{Show, openai_chat::request::ChatRequest, task::Task},
+    dialect::{Dialect, Show, openai_chat::request::ChatRequest, task::Task},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
@@ -90,6 +90,13 @@ impl<'a> Case<'a> {
                 ),
             ));
         }
+        // A chat client's mark for an hour's cache means something only where it is translated: it is looked for there alone.
+        let hour_cache = chat.dialect == Dialect::OpenAiChat
+            && plan.stops.iter().any(|stop| {
+                stop.kind.chat(Dialect::OpenAiChat).and_then(|endpoint| endpoint.chat())
+                    != Some(Dialect::OpenAiChat)
+            })
+            && request.body.windows(4).any(|window| window == b"\"1h\"");
         let admitted_at = world.now();
         let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
         let mut case = Self {
@@ -106,7 +113,7 @@ impl<'a> Case<'a> {
             bound: None,
             bounds: Vec::new(),
             tokens: TokenBound::default(),
-            caps: Caps { default: key.default_max_tokens, clamp: None },
+            caps: Caps { default: key.default_max_tokens, clamp: None, hour_cache },
         };
         case.bind();
         Ok(case)
