@@ -232,19 +232,6 @@ fn answers_that_are_none() {
     assert_eq!(answer.choices[0].finish, Some(Finish::Filtered(None)));
 }
 
-#[test]
-fn what_a_provider_says_it_cost() {
-    let of = |more: Value| {
-        let mut usage = json!({"input_tokens": 1, "output_tokens": 1, "total_tokens": 2});
-        usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        response::usage(&usage).unwrap().cost_nanousd
-    };
-    assert_eq!(of(json!({})), None);
-    assert_eq!(of(json!({"cost": 0.000_016_35})), Some(16_350));
-    assert_eq!(of(json!({"cost_in_usd_ticks": 37_756_000})), Some(3_775_600));
-    assert_eq!(of(json!({"cost": -1.0})), None);
-}
-
 fn stream_of(events: &[Value]) -> Vec<Delta> {
     let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     deltas(text.as_bytes())
