@@ -4,7 +4,7 @@ use super::{OWN, show_call_signature};
 use crate::{
     dialect::{Order, Written},
     model::{
-        part::{Body, CacheMark, MediaKind, Part, Source},
+        part::{Body, CacheMark, Media, MediaKind, Part, Source},
         request::{Format, Request, Role, Sampling, Thinking, Tool, ToolChoice, Turn},
     },
 };
@@ -257,6 +257,7 @@ fn write_results(
         for (inner, part) in result.parts.iter().enumerate() {
             match &part.body {
                 Body::Text(text) => texts.push(text.text.clone()),
+                Body::Media(Media { source: Source::Text(text), .. }) => texts.push(text.clone()),
                 Body::Native(_, value) => texts.push(value.to_string()),
                 _ => {
                     let place = format!("{place}.content[{inner}]");
