@@ -14,6 +14,7 @@
 )]
 
 mod corpus;
+mod lost;
 mod question;
 mod told;
 
@@ -32,7 +33,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    sync::LazyLock,
+    sync::{LazyLock, Mutex},
 };
 use told::{Ending, Told};
 
@@ -574,6 +575,9 @@ fn every_error_is_told_to_every_client() {
 
 /// Replaces what stands between the marks in docs/dialects.md, or says that it is stale.
 fn hold(name: &str, table: &str) {
+    // Two tests hold tables of one page.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _writing = WRITING.lock();
     let path = format!("{}/docs/dialects.md", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap();
     let begin = format!("<!-- {name}: begin (made by tests/replay) -->");
@@ -646,6 +650,12 @@ fn left_out() -> String {
         writeln!(out, "| {provider}, `{endpoint}` | {count} | {why} |").unwrap();
     }
     out
+}
+
+#[test]
+fn the_page_of_dialects_tells_what_each_loses() {
+    hold("lost of requests", &lost::of_requests());
+    hold("lost of answers", &lost::of_answers());
 }
 
 #[test]
