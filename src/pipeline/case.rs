@@ -472,10 +472,8 @@ impl<'a> Case<'a> {
         if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
             headers.push(("x-edgehold-provider", stop.target.provider.clone()));
             headers.push(("x-edgehold-model", visible(&stop.target.model)));
-            if let Some(names) =
-                attempts.last().map(|attempt| &attempt.dropped).filter(|names| !names.is_empty())
-            {
-                headers.push(("x-edgehold-dropped", visible(&names.join(", "))));
+            if let Some(names) = attempts.last().and_then(|attempt| dropped(&attempt.dropped)) {
+                headers.push(("x-edgehold-dropped", names));
             }
             if let Some(cap) = self.clamped(stop) {
                 headers.push(("x-edgehold-clamped-max-tokens", cap.to_string()));
@@ -490,6 +488,25 @@ impl<'a> Case<'a> {
         }
         headers.extend(limit_headers(standing));
         headers
+    }
+}
+
+/// More names than these are counted, not told: a request can have any number of members.
+const DROPPED_NAMES_MAX: usize = 20;
+const DROPPED_NAME_CHARS_MAX: usize = 80;
+
+/// What the provider did not get, for a header.
+fn dropped(names: &[String]) -> Option<String> {
+    let told: Vec<String> = names
+        .iter()
+        .take(DROPPED_NAMES_MAX)
+        .map(|name| visible(&name.chars().take(DROPPED_NAME_CHARS_MAX).collect::<String>()))
+        .collect();
+    let more = names.len().saturating_sub(told.len());
+    match (told.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(told.join(", ")),
+        (false, more) => Some(format!("{}, and {more} more", told.join(", "))),
     }
 }
 

@@ -1,19 +1,13 @@
 //! Requests: of other dialects as Google is sent them, of Google's clients as others understand them.
 
-use super::super::{embed, failure, request, response};
-use super::{deltas, json_of, order, written};
+use super::super::request;
+use super::{json_of, order};
 use crate::{
-    dialect::{Dialect, Show, Writer as _, gemini::stream::Writer},
+    dialect::Dialect,
     model::{
-        answer::{At, Delta, Failure, Finish, Opened},
-        embed::{EmbedInput, EmbedRequest},
-        part::{
-            Body, CacheMark, Citation, Media, MediaKind, Part, Reasoning, Signature, Source, Text, ToolCall,
-            ToolResult,
-        },
+        part::{Body, CacheMark, Media, MediaKind, Part, Reasoning, Signature, Source, ToolCall, ToolResult},
         request::{Format, Function, Request, Role, Thinking, Tool, ToolChoice, Turn},
     },
-    refusal::Refusal,
 };
 use serde_json::{Value, json};
 
