@@ -414,15 +414,24 @@ fn thought(answer: &mut Answer, signature: Option<Signature>, redacted: bool) {
     answer.choices[0].parts.insert(0, Part { body, cache: None, signature });
 }
 
+/// Google is the only maker that signs calls.
+fn carried() -> Option<Signature> {
+    Some(Signature { maker: Dialect::Gemini, text: "c2ln".to_owned() })
+}
+
 fn proof() -> Option<Signature> {
     Some(Signature { maker: Dialect::Bedrock, text: "c2ln".to_owned() })
 }
 
 /// A signature of another maker is wrapped for the client, and comes back so.
-fn proved(answer: &Answer) -> bool {
+fn proved_by(answer: &Answer, proof: &Option<Signature>) -> bool {
     said(answer).any(|part| {
-        part.signature.as_ref().map(|shown| Signature::came_from(shown.maker, &shown.text)) == proof()
+        part.signature.as_ref().map(|shown| Signature::came_from(shown.maker, &shown.text)) == *proof
     })
+}
+
+fn proved(answer: &Answer) -> bool {
+    proved_by(answer, &proof())
 }
 
 const OF_ANSWERS: &[(&str, Tell, Told)] = &[
@@ -443,9 +452,9 @@ const OF_ANSWERS: &[(&str, Tell, Told)] = &[
         "the signature of a call",
         |a| {
             let call = ToolCall { id: "c".to_owned(), name: "f".to_owned(), arguments: "{}".to_owned() };
-            a.choices[0].parts = vec![Part { body: Body::ToolCall(call), cache: None, signature: proof() }];
+            a.choices[0].parts = vec![Part { body: Body::ToolCall(call), cache: None, signature: carried() }];
         },
-        proved,
+        |a| proved_by(a, &carried()),
     ),
     ("a source on the web", |a| cited(a, Some("https://x.example/a")), sources),
     ("a source without an address", |a| cited(a, None), sources),
