@@ -181,7 +181,7 @@ pub fn raw(dialect: Dialect, value: &Value) -> Told {
                 }
                 _ => Some(Ending::Complete),
             };
-            if word("/promptFeedback/blockReason") != "" {
+            if !word("/promptFeedback/blockReason").is_empty() {
                 told.ending = Some(Ending::Filtered);
             }
             let usage = "/usageMetadata";
