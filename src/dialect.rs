@@ -22,6 +22,7 @@ pub mod openai_responses;
 pub mod passed;
 pub mod rerank;
 pub mod schema;
+pub mod task;
 
 use crate::{
     model::{
@@ -147,7 +148,7 @@ pub fn read_request(dialect: Dialect, body: &[u8], path: Option<(&str, bool)>) -
         Dialect::OpenAiResponses => openai_responses::request::read(body, path),
         Dialect::Anthropic => anthropic::request::read(body, path),
         Dialect::Gemini => gemini::request::read(body, path),
-        Dialect::Bedrock => openai_chat::convert::request::read(body, path),
+        Dialect::Bedrock => bedrock::request::read(body, path),
         Dialect::Cohere => cohere::request::read(body, path),
     }
 }
@@ -160,7 +161,7 @@ pub fn write_request(dialect: Dialect, request: &Request, order: &Order<'_>) -> 
         Dialect::OpenAiResponses => openai_responses::request::write(request, order),
         Dialect::Anthropic => anthropic::request::write(request, order),
         Dialect::Gemini => gemini::request::write(request, order),
-        Dialect::Bedrock => openai_chat::convert::request::write(request, order),
+        Dialect::Bedrock => bedrock::request::write(request, order),
         Dialect::Cohere => cohere::request::write(request, order),
     }
 }
@@ -175,7 +176,7 @@ pub fn read_answer(dialect: Dialect, body: &[u8]) -> Result<Answer, Corrupt> {
         Dialect::OpenAiResponses => openai_responses::response::read(body),
         Dialect::Anthropic => anthropic::response::read(body),
         Dialect::Gemini => gemini::response::read(body),
-        Dialect::Bedrock => openai_chat::convert::response::read(body),
+        Dialect::Bedrock => bedrock::response::read(body),
         Dialect::Cohere => cohere::response::read(body),
     }
 }
@@ -188,7 +189,7 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
         Dialect::OpenAiResponses => openai_responses::response::write(answer, show),
         Dialect::Anthropic => anthropic::response::write(answer, show),
         Dialect::Gemini => gemini::response::write(answer, show),
-        Dialect::Bedrock => openai_chat::convert::response::write(answer, show),
+        Dialect::Bedrock => bedrock::response::write(answer, show),
         Dialect::Cohere => cohere::response::write(answer, show),
     }
 }
@@ -201,7 +202,7 @@ pub fn reader(dialect: Dialect) -> Box<dyn Reader> {
         Dialect::OpenAiResponses => Box::new(openai_responses::stream::Reader::default()),
         Dialect::Anthropic => Box::new(anthropic::stream::Reader::default()),
         Dialect::Gemini => Box::new(gemini::stream::Reader::default()),
-        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Reader::default()),
+        Dialect::Bedrock => Box::new(bedrock::stream::Reader::default()),
         Dialect::Cohere => Box::new(cohere::stream::Reader::default()),
     }
 }
@@ -214,7 +215,7 @@ pub fn writer(dialect: Dialect, show: Show) -> Box<dyn Writer> {
         Dialect::OpenAiResponses => Box::new(openai_responses::stream::Writer::new(show)),
         Dialect::Anthropic => Box::new(anthropic::stream::Writer::new(show)),
         Dialect::Gemini => Box::new(gemini::stream::Writer::new(show)),
-        Dialect::Bedrock => Box::new(openai_chat::convert::stream::Writer::new(show)),
+        Dialect::Bedrock => Box::new(bedrock::stream::Writer::new(show)),
         Dialect::Cohere => Box::new(cohere::stream::Writer::new(show)),
     }
 }
@@ -227,7 +228,7 @@ pub fn read_failure(dialect: Dialect, status: u16, body: &[u8]) -> Failure {
         Dialect::OpenAiResponses => openai_responses::failure::read(status, body),
         Dialect::Anthropic => anthropic::failure::read(status, body),
         Dialect::Gemini => gemini::failure::read(status, body),
-        Dialect::Bedrock => openai_chat::convert::failure::read(status, body),
+        Dialect::Bedrock => bedrock::failure::read(status, body),
         Dialect::Cohere => cohere::failure::read(status, body),
     }
 }
@@ -240,7 +241,7 @@ pub fn write_refusal(dialect: Dialect, refusal: &Refusal) -> String {
         Dialect::OpenAiResponses => openai_responses::failure::write(refusal),
         Dialect::Anthropic => anthropic::failure::write(refusal),
         Dialect::Gemini => gemini::failure::write(refusal),
-        Dialect::Bedrock => openai_chat::convert::failure::write(refusal),
+        Dialect::Bedrock => bedrock::failure::write(refusal),
         Dialect::Cohere => cohere::failure::write(refusal),
     }
 }

@@ -11,9 +11,11 @@ use crate::{
     dialect::{
         self, Dialect, Show,
         openai_chat::{request::ChatRequest, response, stream as chat},
+        task::{self, Whole},
     },
-    model::{answer::Answer, part::Body, time::Timestamp, usage::Usage},
+    model::{part::Body, time::Timestamp, usage::Usage},
     ports::{ClientRequest, Head, Peeked, SendFault, Sent, World, aside},
+    provider::surface::Format,
     refusal::Refusal,
     route::{Plan, Stop},
     settle::row::Outcome,
@@ -54,6 +56,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// What of the client's request the provider did not get.
     pub dropped: Vec<String>,
+    /// What a ranking is billed by, where it is not by tokens.
+    pub search_units: Option<u64>,
 }
 
 impl Attempt {
@@ -72,6 +76,7 @@ impl Attempt {
             first_byte_ms: None,
             error: None,
             dropped: Vec::new(),
+            search_units: None,
         }
     }
 
@@ -242,7 +247,7 @@ async fn once<W: World>(
 ) -> Judged {
     let left_ms = order.deadline.since_ms(world.now()).max(1).unsigned_abs();
     let timeouts = order.plan.route.timeouts;
-    let how = How { dialect: call.dialect, translated: call.translated, untouched: call.outgoing.untouched };
+    let how = How { format: call.format, translated: call.translated, untouched: call.outgoing.untouched };
     let sent = world.send(call.outgoing).await;
     match sent {
         Sent::Failed(fault) => {
@@ -274,35 +279,40 @@ async fn once<W: World>(
 /// How a provider's answer is to be read.
 #[derive(Clone, Copy)]
 struct How {
-    dialect: Dialect,
+    format: Format,
     translated: bool,
     untouched: bool,
 }
 
 /// A whole answer as settlement needs it, and in the canonical form if it is to be written anew.
-fn read_whole(how: How, body: &[u8]) -> Option<(response::Answer, Option<Answer>)> {
-    if how.dialect == Dialect::OpenAiChat {
+fn read_whole(how: How, body: &[u8]) -> Option<(response::Answer, Option<Whole>)> {
+    if how.format == Format::Chat(Dialect::OpenAiChat) {
         let figures = response::read(body)?;
         if !how.translated || figures.error.is_some() {
             return Some((figures, None));
         }
-        return Some((figures, Some(dialect::read_answer(how.dialect, body).ok()?)));
+        return Some((figures, Some(task::read(how.format, body).ok()?)));
     }
-    let answer = dialect::read_answer(how.dialect, body).ok()?;
-    let figures = response::Answer {
-        usage: answer.reported.as_ref().map(|reported| reported.usage),
-        usage_json: answer.reported.as_ref().map(|reported| reported.json.clone()),
-        service_tier: answer.service_tier.clone(),
-        id: answer.id.clone(),
-        content_bytes: answer
-            .choices
-            .iter()
-            .flat_map(|choice| &choice.parts)
-            .map(|part| bytes_of(&part.body))
-            .sum(),
-        error: None,
+    let whole = task::read(how.format, body).ok()?;
+    let reported = whole.reported();
+    let mut figures = response::Answer {
+        usage: reported.map(|reported| reported.usage),
+        usage_json: reported.map(|reported| reported.json.clone()),
+        id: whole.id(),
+        ..response::Answer::default()
     };
-    Some((figures, Some(answer)))
+    match &whole {
+        Whole::Answer(answer) => {
+            figures.service_tier.clone_from(&answer.service_tier);
+            let parts = answer.choices.iter().flat_map(|choice| &choice.parts);
+            figures.content_bytes = parts.map(|part| bytes_of(&part.body)).sum();
+        }
+        Whole::Rerank(answer) => figures.search_units = answer.search_units,
+        // Counting is free.
+        Whole::Count(_) => figures.usage = Some(Usage::default()),
+        Whole::Embed(_) => {}
+    }
+    Some((figures, Some(whole)))
 }
 
 fn bytes_of(body: &Body) -> usize {
@@ -334,13 +344,17 @@ fn judge_answer<W: World>(
                 attempt.upstream_id = figures.id.or(attempt.upstream_id.take());
                 attempt.service_tier = figures.service_tier;
                 attempt.usage_json = figures.usage_json;
-                match figures.usage {
+                attempt.search_units = figures.search_units;
+                match figures.usage.or(figures.search_units.map(|_| Usage::default())) {
                     Some(usage) => attempt.usage = usage,
                     None => attempt
                         .estimate(order.estimated_input(attempt), (figures.content_bytes as u64).div_ceil(4)),
                 }
                 Judged::Good(match answer.filter(|_| how.translated) {
-                    Some(answer) => Dispatched::Translated(head, order.surface.written(&answer, &order.show)),
+                    Some(whole) => Dispatched::Translated(
+                        head,
+                        order.surface.written(&order.chat.task, &whole, &order.show),
+                    ),
                     None => Dispatched::Answer(head),
                 })
             }
@@ -358,7 +372,7 @@ fn judge_answer<W: World>(
             }
         };
     }
-    let failure = dialect::read_failure(how.dialect, head.status, body);
+    let failure = dialect::read_failure(task::dialect_of(how.format), head.status, body);
     attempt.error = Some(failure.message.chars().take(300).collect());
     let retry_after_ms = backoff::retry_after_ms(&head.retry_after, world.now());
     let status = head.status;
@@ -406,10 +420,11 @@ enum First {
 
 impl First {
     fn new(order: &Order<'_>, how: How) -> Self {
-        let listener = || Listener::new(dialect::reader(how.dialect));
-        match (how.dialect, how.untouched) {
+        let spoken = task::dialect_of(how.format);
+        let listener = || Listener::new(dialect::reader(spoken));
+        match (spoken, how.untouched) {
             _ if how.translated => Self::Filter(Filter::Translator(Translator::new(
-                dialect::reader(how.dialect),
+                dialect::reader(spoken),
                 order.surface.writer(order.show.clone()),
             ))),
             (Dialect::OpenAiChat, true) => Self::Watch(Watch::Chat(chat::Meter::default())),

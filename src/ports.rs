@@ -73,25 +73,28 @@ pub struct Credential {
     pub prefix: String,
     /// Name of the Worker secret.
     pub secret: String,
-    /// How it is shown.
+    /// How the secret becomes a credential.
     pub scheme: Scheme,
 }
 
-/// How a credential is shown. The edge does the signing, so that no secret enters the core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a secret becomes a credential. What is not simply a header is made by the edge, call by call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Scheme {
-    /// As it is, in its header.
+    /// The header's value is the prefix and the secret.
+    #[default]
     Header,
-    /// The call is signed with it (AWS Signature Version 4): `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`.
+    /// The call is signed with AWS Signature Version 4; the secret is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and behind another
+    /// colon a session's token. Header and prefix are not used.
     AwsSigV4 {
-        /// The region.
+        /// `us-east-1`.
         region: String,
-        /// The signing name.
+        /// `bedrock`.
         service: String,
     },
-    /// A token is had for it: the JSON key file of a Google service account.
+    /// The secret is a Google service account's key file (JSON); its access token is sent as a bearer token. Header and
+    /// prefix are not used.
     GoogleServiceAccount {
-        /// What the token is for.
+        /// `https://www.googleapis.com/auth/cloud-platform`.
         scope: String,
     },
 }

@@ -157,6 +157,14 @@ impl Provider {
         self.surfaces.iter().find(|surface| surface.operation() == operation)
     }
 
+    /// What it is asked an operation other than a conversation with: in the client's own format if it can.
+    #[must_use]
+    pub fn surface_for(&self, operation: Operation, client: Dialect) -> Option<&'static Surface> {
+        let mut all = self.surfaces.iter().filter(|surface| surface.operation() == operation);
+        let first = all.clone().next();
+        all.find(|surface| crate::dialect::task::dialect_of(surface.dialect) == client).or(first)
+    }
+
     /// The path of OpenAI's chat, else of the preferred surface.
     #[must_use]
     pub fn chat_path(&self) -> &'static str {
@@ -245,30 +253,31 @@ macro_rules! providers {
     };
 }
 
+// Makers, then those who host others' models, then servers of one's own.
 providers![
     openai::OPENAI,
-    azure::AZURE,
-    azure_deployments::AZURE_DEPLOYMENTS,
     anthropic::ANTHROPIC,
     gemini::GEMINI,
-    vertex::VERTEX,
-    bedrock::BEDROCK,
     mistral::MISTRAL,
     cohere::COHERE,
-    groq::GROQ,
     deepseek::DEEPSEEK,
+    xai::XAI,
     alibaba::ALIBABA,
     moonshot::MOONSHOT,
     zhipu::ZHIPU,
-    xai::XAI,
+    azure::AZURE,
+    azure_deployments::AZURE_DEPLOYMENTS,
+    vertex::VERTEX,
+    bedrock::BEDROCK,
+    groq::GROQ,
     together::TOGETHER,
     fireworks::FIREWORKS,
-    perplexity::PERPLEXITY,
     cerebras::CEREBRAS,
-    openrouter::OPENROUTER,
     nvidia::NVIDIA,
     huggingface::HUGGINGFACE,
     cloudflare::CLOUDFLARE,
+    openrouter::OPENROUTER,
+    perplexity::PERPLEXITY,
     ollama::OLLAMA,
     vllm::VLLM,
     llamacpp::LLAMACPP,

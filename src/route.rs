@@ -149,7 +149,7 @@ pub fn plan<'a>(
 pub fn stop(policy: &Policy, target: Target) -> Option<Stop<'_>> {
     let provider = policy.providers.get(&target.provider)?;
     let kind = provider::by_name(&provider.kind)?;
-    let price = price::price_of(&policy.prices, &target.provider, kind.name, &target.model);
+    let price = price::price_in(policy, &target.provider, kind.name, &target.model);
     Some(Stop { target, provider, kind, price })
 }
 

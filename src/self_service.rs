@@ -10,6 +10,7 @@ use crate::{
     ports::{AnswerBody, ClientRequest, Fault, World},
     provider::PROVIDERS,
     refusal::Refusal,
+    route,
     settle::row::LedgerRow,
 };
 use serde_json::{Value, json};
@@ -38,7 +39,7 @@ async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Res
         return find(world, &key, id).await;
     }
     let policy = world.policy().await.map_err(unavailable)?;
-    let entry = |id: &str| json!({"id": id, "object": "model", "created": 0, "owned_by": "edgehold"});
+    let entry = |id: &str| entry(&policy, id);
     let names = models(&policy, &key);
     match path.strip_prefix("/v1/models/") {
         None => {
@@ -56,6 +57,24 @@ async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Res
 
 fn unavailable(fault: Fault) -> Refusal {
     Refusal::unavailable(fault.0)
+}
+
+/// A model as SDKs list them, with what is known of the first target the name leads to. Prices are what is charged for a
+/// request of ordinary size at the standard tier.
+fn entry(policy: &Policy, id: &str) -> Value {
+    let mut entry = json!({"id": id, "object": "model", "created": 0, "owned_by": "edgehold"});
+    let first = policy.resolve(id).and_then(|targets| targets.into_iter().next());
+    let price = first.and_then(|target| route::stop(policy, target)).and_then(|stop| stop.price);
+    if let (Some(members), Some(price)) = (entry.as_object_mut(), price) {
+        let (input, output) = price.headline();
+        members.insert("context_tokens".to_owned(), json!(price.context_tokens));
+        members.insert("output_tokens".to_owned(), json!(price.output_tokens));
+        members.insert(
+            "pricing".to_owned(),
+            json!({"input_usd_per_million": input.per_million(), "output_usd_per_million": output.per_million()}),
+        );
+    }
+    entry
 }
 
 /// Names a caller may use: aliases, models that routes ask for or lead to.
@@ -210,4 +229,28 @@ fn as_in_d1(row: &LedgerRow) -> Value {
         }
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listed_model_has_the_size_and_the_charged_price_of_what_it_leads_to() {
+        let text =
+            "models: {fast: [openai/gpt-4o-mini, mock/echo]}\nroutes: [{name: all}]\nprices: {markup: 1.2}\n";
+        let policy = crate::config::compile(text, 1).unwrap().policy;
+        let fast = entry(&policy, "fast");
+        assert_eq!((fast["id"].as_str(), fast["owned_by"].as_str()), (Some("fast"), Some("edgehold")));
+        assert_eq!((&fast["context_tokens"], &fast["output_tokens"]), (&json!(128_000), &json!(16_384)));
+        assert_eq!(
+            fast["pricing"],
+            json!({"input_usd_per_million": "0.18", "output_usd_per_million": "0.72"})
+        );
+        // A size the table does not know, and a model without a price.
+        let sonar = entry(&policy, "perplexity/perplexity/sonar");
+        assert!(sonar["context_tokens"].is_null() && sonar["pricing"].is_object(), "{sonar}");
+        let unknown = entry(&policy, "nvidia/some-model");
+        assert_eq!(unknown.as_object().unwrap().len(), 4, "{unknown}");
+    }
 }

@@ -8,7 +8,7 @@ pub mod shard;
 
 use crate::{
     admit::wire::{KeyRecord, Settlement},
-    dialect::openai_chat::request::ChatRequest,
+    dialect::openai_chat::{request::ChatRequest, response},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     route::{Plan, Stop},
@@ -45,14 +45,24 @@ impl Account<'_> {
     #[must_use]
     pub fn cost(&self, attempt: &Attempt) -> NanoUsd {
         let Some(price) = self.stop(attempt.stop).and_then(|stop| stop.price) else { return NanoUsd::ZERO };
+        if let Some(reported) = self.reported(attempt) {
+            return price.charge(reported);
+        }
         let tier = self.tier(attempt);
-        let cost = price.cost(&attempt.usage, tier);
+        let units = attempt.search_units.map_or(NanoUsd::ZERO, |units| price.cost_of_search_units(units));
+        let cost = price.cost(&attempt.usage, tier).plus(units);
         // An estimate is ours, and may err: the provider may bill more. Only the bound is never below its bill.
         match self.bounds.get(attempt.stop).copied().flatten() {
             Some(bound) if attempt.usage_estimated && self.estimates => cost.min(bound),
             Some(bound) if attempt.usage_estimated => bound,
             _ => cost,
         }
+    }
+
+    /// What the provider says that an attempt cost.
+    fn reported(&self, attempt: &Attempt) -> Option<NanoUsd> {
+        let kind = self.stop(attempt.stop)?.kind.name;
+        response::reported_cost(attempt.usage_json.as_deref()?, kind)
     }
 
     /// The tier an attempt is charged at.
@@ -107,12 +117,9 @@ impl Account<'_> {
 
     fn blank(&self, stop: usize) -> LedgerRow {
         let stop = self.stop(stop);
-        let price_version = match stop.and_then(|stop| stop.price) {
-            None => "none".to_owned(),
-            Some(price) => {
-                price.version.map_or_else(|| format!("override@{}", self.policy_version), str::to_owned)
-            }
-        };
+        let price_version = stop
+            .and_then(|stop| stop.price)
+            .map_or_else(|| "none".to_owned(), |price| price.version_text(self.policy_version));
         LedgerRow {
             request_id: self.id.0.clone(),
             attempt: 1,

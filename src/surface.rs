@@ -1,8 +1,14 @@
 //! Which API a client speaks: told by the path alone.
 
 use crate::{
-    dialect::{self, Dialect, Show, Writer, asked, openai_chat::request::ChatRequest, openai_responses},
-    model::answer::Answer,
+    dialect::{
+        self, Dialect, Show, Writer, anthropic, asked,
+        gemini::{self, embed::Form},
+        json,
+        openai_chat::request::ChatRequest,
+        openai_embeddings, openai_responses, rerank,
+        task::{self, Task, Whole},
+    },
     refusal::Refusal,
 };
 
@@ -26,6 +32,16 @@ pub enum Surface {
         /// A stream as one JSON array, as it is without `alt=sse`.
         array: bool,
     },
+    /// `/v1/messages/count_tokens`.
+    CountMessages,
+    /// `/v1/models/{model}:countTokens`, also below `/v1beta`: the model.
+    CountContent(String),
+    /// `/v1/embeddings`.
+    Embeddings,
+    /// `/v1/models/{model}:embedContent` and `:batchEmbedContents`, also below `/v1beta`: the model, and which.
+    EmbedContent(String, Form),
+    /// `/v1/rerank` and `/v2/rerank`.
+    Rerank,
 }
 
 impl Surface {
@@ -37,6 +53,9 @@ impl Surface {
             "/v1/completions" => Self::Completions,
             "/v1/responses" => Self::Responses,
             "/v1/messages" => Self::Messages,
+            "/v1/messages/count_tokens" => Self::CountMessages,
+            "/v1/embeddings" => Self::Embeddings,
+            "/v1/rerank" | "/v2/rerank" => Self::Rerank,
             _ => {
                 let rest =
                     path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
@@ -44,6 +63,9 @@ impl Surface {
                 let stream = match method {
                     "generateContent" => false,
                     "streamGenerateContent" => true,
+                    "countTokens" => return Some(Self::CountContent(decoded(model))),
+                    "embedContent" => return Some(Self::EmbedContent(decoded(model), Form::Single)),
+                    "batchEmbedContents" => return Some(Self::EmbedContent(decoded(model), Form::Batch)),
                     _ => return None,
                 };
                 let sse = query.split('&').any(|pair| pair == "alt=sse");
@@ -56,10 +78,10 @@ impl Surface {
     #[must_use]
     pub const fn dialect(&self) -> Dialect {
         match self {
-            Self::Chat | Self::Completions => Dialect::OpenAiChat,
+            Self::Chat | Self::Completions | Self::Embeddings | Self::Rerank => Dialect::OpenAiChat,
             Self::Responses => Dialect::OpenAiResponses,
-            Self::Messages => Dialect::Anthropic,
-            Self::Generate { .. } => Dialect::Gemini,
+            Self::Messages | Self::CountMessages => Dialect::Anthropic,
+            Self::Generate { .. } | Self::CountContent(_) | Self::EmbedContent(..) => Dialect::Gemini,
         }
     }
 
@@ -68,6 +90,7 @@ impl Surface {
     pub fn path(&self) -> Option<(&str, bool)> {
         match self {
             Self::Generate { model, stream, .. } => Some((model, *stream)),
+            Self::CountContent(model) | Self::EmbedContent(model, _) => Some((model, false)),
             _ => None,
         }
     }
@@ -75,7 +98,7 @@ impl Surface {
     /// Whether a provider's bytes in the same dialect can go to the client as they are.
     #[must_use]
     pub const fn passes(&self) -> bool {
-        !matches!(self, Self::Completions | Self::Generate { array: true, .. })
+        !matches!(self, Self::Completions | Self::Generate { array: true, .. } | Self::EmbedContent(..))
     }
 
     /// What a translated answer is written for.
@@ -99,14 +122,39 @@ impl Surface {
     pub fn decode(&self, body: &[u8]) -> Result<ChatRequest, Refusal> {
         match self {
             Self::Chat => ChatRequest::decode(body),
+            Self::Embeddings => {
+                json::refuse_doubles(body, false)?;
+                task::embedding(self.dialect(), openai_embeddings::read_request(body)?)
+            }
+            Self::EmbedContent(..) => {
+                json::refuse_doubles(body, true)?;
+                task::embedding(self.dialect(), gemini::embed::read(body, self.path())?.0)
+            }
+            Self::Rerank => {
+                json::refuse_doubles(body, false)?;
+                task::ranking(rerank::read_request(body)?)
+            }
+            Self::CountMessages | Self::CountContent(_) => {
+                let request = dialect::read_request(self.dialect(), body, self.path())?;
+                let mut chat = asked::chat_request(request, body)?;
+                chat.task = Task::Count;
+                chat.unmetered = None;
+                Ok(chat)
+            }
             _ => asked::chat_request(dialect::read_request(self.dialect(), body, self.path())?, body),
         }
     }
 
     /// A whole answer in this client's words.
     #[must_use]
-    pub fn written(&self, answer: &Answer, show: &Show) -> String {
-        let bytes = dialect::write_answer(self.dialect(), answer, show);
+    pub fn written(&self, task: &Task, whole: &Whole, show: &Show) -> String {
+        let bytes = match (self, whole) {
+            (_, Whole::Answer(answer)) => dialect::write_answer(self.dialect(), answer, show),
+            (Self::EmbedContent(_, form), Whole::Embed(answer)) => gemini::embed::write_answer(answer, *form),
+            (Self::CountContent(_), Whole::Count(tokens)) => gemini::response::write_count(*tokens),
+            (_, Whole::Count(tokens)) => anthropic::response::write_count(*tokens),
+            _ => task::shown(task, whole, show).unwrap_or_default(),
+        };
         String::from_utf8(bytes).unwrap_or_default()
     }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the built-in price table: src/settle/price/table.rs, and the list in docs/prices.md.
+"""Makes the built-in price table: src/settle/price/table.txt, its version in table.rs, and the counts in docs/prices.md.
 
     pip download --no-deps --dest build litellm==1.106.2
     unzip -d build/litellm build/litellm-1.106.2-*.whl litellm/model_prices_and_context_window_backup.json
@@ -7,14 +7,16 @@
         --source 'litellm 1.106.2' --version 2026-11-21
     python3 scripts/prices/make.py … --check       # writes nothing; exit 1 if the files would change
 
-Which models are in the table is said in models.txt beside this script. Prices are read as decimal text and
-turned into integer pico-dollars exactly: no floating point anywhere, and a price that is not a whole number
-of pico-dollars stops the script. The same input gives the same bytes.
+Every current chat, embedding and rerank model of the providers below is in it; models.txt beside this script says what is
+kept or left out against the rule. Prices are read as decimal text and turned into integer pico-dollars exactly: no floating
+point anywhere, and a price that is not a whole number of pico-dollars leaves its model out. The same input gives the same
+bytes.
 
 Needs Python 3.9 or later and nothing else.
 """
 
 import argparse
+import fnmatch
 import hashlib
 import json
 import re
@@ -24,20 +26,43 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = Path(__file__).resolve().parent / "models.txt"
-TABLE = ROOT / "src/settle/price/table.rs"
+TABLE = ROOT / "src/settle/price/table.txt"
+STAMP = ROOT / "src/settle/price/table.rs"
 PAGE = ROOT / "docs/prices.md"
 
-# Our provider name → the names the source may file its models under.
-FAMILIES = {
-    "openai": {"openai"},
-    "anthropic": {"anthropic"},
-    "gemini": {"gemini"},
-    "mistral": {"mistral"},
-    "deepseek": {"deepseek"},
-    "groq": {"groq"},
-    "xai": {"xai"},
-    "cohere": {"cohere", "cohere_chat"},
-}
+CHAT, EMBED, RERANK = {"chat", "responses"}, {"embedding"}, {"rerank"}
+# Our kind, the name the source files its models under, what is before the provider's own name for the model, modes, and
+# what that name must look like. Of two that give the same name the first counts.
+KINDS = (
+    ("openai", "openai", ("openai/", ""), CHAT | EMBED, r"(?!ft:)[^/]+"),
+    ("anthropic", "anthropic", ("",), CHAT, r"[^/]+"),
+    ("gemini", "gemini", ("gemini/",), CHAT | EMBED, r"[^/]+"),
+    ("vertex", "vertex_ai-language-models", ("vertex_ai/", ""), CHAT, r"gemini-[^/]+"),
+    # The region's own names are for `like` in the configuration: a deployment's or profile's own name says nothing.
+    ("azure", "azure", ("azure/",), CHAT | EMBED, r"((us|eu|global|global-standard)/)?[^/]+"),
+    ("azure", "azure_ai", ("azure_ai/",), CHAT | EMBED, r"((us|eu|global)/)?[^/]+"),
+    ("bedrock", "bedrock_converse", ("bedrock/", ""), CHAT, r"([a-z-]+-\d/)?[a-z0-9-]+\.[^/@]+"),
+    ("bedrock", "bedrock", ("bedrock/", ""), CHAT, r"([a-z-]+-\d/)?[a-z0-9-]+\.[^/@]+"),
+    ("mistral", "mistral", ("mistral/",), CHAT | EMBED, r"[^/]+"),
+    ("cohere", "cohere", ("cohere/", ""), CHAT | EMBED | RERANK, r"[^/]+"),
+    ("cohere", "cohere_chat", ("cohere_chat/", "cohere/", ""), CHAT, r"[^/]+"),
+    ("groq", "groq", ("groq/",), CHAT, r".+"),
+    ("deepseek", "deepseek", ("deepseek/", ""), CHAT, r"[^/]+"),
+    ("alibaba", "dashscope", ("dashscope/",), CHAT | EMBED, r"[^/]+"),
+    ("alibaba", "qwencloud", ("qwencloud/",), CHAT | EMBED, r"[^/]+"),
+    ("moonshot", "moonshot", ("moonshot/",), CHAT, r"[^/]+"),
+    ("zhipu", "zai", ("zai/",), CHAT | EMBED, r"[^/]+"),
+    ("xai", "xai", ("xai/",), CHAT, r"[^/]+"),
+    ("together", "together_ai", ("together_ai/",), CHAT | EMBED | RERANK, r".+/.+"),
+    ("fireworks", "fireworks_ai", ("fireworks_ai/",), CHAT | EMBED | RERANK, r".+/.+"),
+    ("fireworks", "fireworks_ai-embedding-models", ("fireworks_ai/",), EMBED, r".+/.+"),
+    ("perplexity", "perplexity", ("perplexity/",), {"responses"}, r"(?!preset/).+/.+"),
+    ("cerebras", "cerebras", ("cerebras/",), CHAT, r"[^/]+"),
+    ("cloudflare", "cloudflare", ("cloudflare/",), CHAT | EMBED, r"@.+"),
+)
+# OpenRouter passes the makers' prices through (https://openrouter.ai/docs/faq, read 2026-11-21); what a request cost is
+# in its answer, so these are for holds. Only makers that serve their models themselves.
+OPENROUTER = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "xai": "x-ai"}
 
 # Service tiers that are asked for request by request on the same endpoint. `batches` and `decisions` are
 # other endpoints.
@@ -45,33 +70,37 @@ SUFFIX_TIERS = ("flex", "priority", "ultrafast")
 # Tiers the source writes as a factor on every price.
 FACTOR_TIERS = ("fast",)
 
-# A class, the source's stem for it, and the class whose price it takes when it has none of its own. The order
-# is that of `rates()` in price.rs.
+# A class, its letter in the table, the source's stem for it, and the class whose price it takes when it has none of its own.
+# The order is that of `Rates` in price.rs.
 CLASSES = (
-    ("input", "input_cost_per_token", None),
-    ("cache_read", "cache_read_input_token_cost", "input"),
-    ("cache_write_5m", "cache_creation_input_token_cost", "input"),
-    ("cache_write_1h", "cache_creation_input_token_cost_above_1hr", "cache_write_5m"),
-    ("input_audio", "input_cost_per_audio_token", "input"),
-    ("output", "output_cost_per_token", None),
-    ("reasoning", "output_cost_per_reasoning_token", "output"),
-    ("output_audio", "output_cost_per_audio_token", "output"),
+    ("input", "i", "input_cost_per_token", None),
+    ("cache_read", "r", "cache_read_input_token_cost", "input"),
+    ("cache_write_5m", "w", "cache_creation_input_token_cost", "input"),
+    ("cache_write_1h", "W", "cache_creation_input_token_cost_above_1hr", "cache_write_5m"),
+    ("input_audio", "a", "input_cost_per_audio_token", "input"),
+    ("output", "o", "output_cost_per_token", None),
+    ("reasoning", "t", "output_cost_per_reasoning_token", "output"),
+    ("output_audio", "A", "output_cost_per_audio_token", "output"),
 )
-STEM = {name: stem for name, stem, _ in CLASSES}
-PARENT = {name: parent for name, _, parent in CLASSES}
+STEM = {name: stem for name, _, stem, _ in CLASSES}
+PARENT = {name: parent for name, _, _, parent in CLASSES}
+PLACE = {name: place for place, (name, _, _, _) in enumerate(CLASSES)}
 
-# Prices of things a token count does not tell apart. A model with one of these, at a price other than that of
-# a text token, cannot be charged truly by this table.
+# Prices of things a token count does not tell apart. A chat model with one of these, at a price other than that of
+# a text token, cannot be charged truly by this table. (Embeddings are made of text alone here.)
 INEXPRESSIBLE = {
     "input_cost_per_image_token": "input_cost_per_token",
     "input_cost_per_video_token": "input_cost_per_token",
     "output_cost_per_image_token": "output_cost_per_token",
     "output_cost_per_video_token": "output_cost_per_token",
-    "tiered_pricing": None,
 }
 
 SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8})$")
 THRESHOLD = re.compile(r"^input_cost_per_token_above_(\d+)k_tokens$")
+
+
+class LeftOut(Exception):
+    """Why a model cannot be in the table."""
 
 
 def fail(message):
@@ -82,7 +111,7 @@ def pico(value, what):
     """Dollars to pico-dollars, exactly."""
     scaled = Decimal(value) * 10**12
     if scaled != scaled.to_integral_value() or scaled < 0:
-        fail(f"{what}: {value} is not a whole number of pico-dollars")
+        raise LeftOut(f"{what} of {value} is not a whole number of pico-dollars")
     return int(scaled)
 
 
@@ -91,15 +120,31 @@ class Entry:
 
     def __init__(self, key, fields):
         self.key = key
-        self.fields = fields
-        self.thresholds = sorted(int(m.group(1)) * 1000 for f in fields if (m := THRESHOLD.match(f)))
+        self.fields = dict(fields)
+        self.spread()
+        self.thresholds = sorted(int(m.group(1)) * 1000 for f in self.fields if (m := THRESHOLD.match(f)))
+
+    def spread(self):
+        """Prices by range of input (Alibaba's), as thresholds. The source's ranges begin at round thousands, which is where
+        or before the provider's own begin (its K may be 1,024)."""
+        ranges = self.fields.pop("tiered_pricing", None)
+        if ranges is None:
+            return
+        for number, row in enumerate(sorted(ranges, key=lambda row: row["range"][0])):
+            start = int(row["range"][0])
+            if (number == 0) != (start == 0) or start % 1000:
+                raise LeftOut(f"a price range begins at {start}")
+            above = f"_above_{start // 1000}k_tokens" if start else ""
+            for stem in STEM.values():
+                if row.get(stem) is not None:
+                    self.fields[stem + above] = row[stem]
 
     def raw(self, name, above, tier):
         """The price as written, or None. A written zero for a cache class means "not charged apart"."""
         field = STEM[name] + (f"_above_{above // 1000}k_tokens" if above else "") + (f"_{tier}" if tier else "")
         if self.fields.get(field) is None:
             return None
-        value = pico(self.fields[field], f"{self.key}.{field}")
+        value = pico(self.fields[field], field)
         return None if value == 0 and name.startswith("cache") else value
 
     def own(self, name):
@@ -117,7 +162,7 @@ class Entry:
         if parent is not None and not self.own(name):
             return self.price(parent, above, tier)
         if above == 0 and tier is None:
-            fail(f"{self.key}: no {name} price")
+            raise LeftOut(f"no {name} price")
         if above == 0:
             candidates = [self.price(name, 0, None)]
             if parent is not None and self.price("input", 0, tier) > self.price("input", 0, None):
@@ -135,185 +180,218 @@ class Entry:
         """[(threshold, [eight prices])], the first with threshold 0."""
         rows = []
         for above in [0] + self.thresholds:
-            prices = [Decimal(self.price(name, above, tier)) * factor for name, _, _ in CLASSES]
+            prices = [Decimal(self.price(name, above, tier)) * factor for name in STEM]
             if any(p != p.to_integral_value() for p in prices):
-                fail(f"{self.key}: factor {factor} does not give whole pico-dollars")
+                raise LeftOut(f"factor {factor} does not give whole pico-dollars")
             row = [int(p) for p in prices]
+            if row[PLACE["cache_read"]] > row[PLACE["input"]]:
+                raise LeftOut("a cache read is dearer than input")
             if above == 0 or row != rows[-1][1]:
                 rows.append((above, row))
         return rows
 
     def facts(self):
         """All that the table says of the model, but for its name."""
+        fields = self.fields
+        text_only = fields.get("mode") in EMBED | RERANK
         for field, same_as in INEXPRESSIBLE.items():
-            value = self.fields.get(field)
-            if value is not None and (same_as is None or value != self.fields.get(same_as)):
-                fail(f"{self.key}: {field} cannot be expressed; take the model out of models.txt")
-        if self.raw("input", 0, None) in (None, 0):
-            fail(f"{self.key}: no input price; take the model out of models.txt")
-        fields = dict(self.fields)
-        embedding = fields.get("mode") == "embedding"
-        if embedding:
-            self.fields.setdefault("output_cost_per_token", Decimal(0))
+            value = fields.get(field)
+            if value is not None and value != fields.get(same_as) and not text_only:
+                raise LeftOut(f"{field} cannot be expressed")
+        query = pico(fields.get("input_cost_per_query") or 0, "input_cost_per_query")
+        if not query and self.raw("input", 0, None) in (None, 0):
+            raise LeftOut("no input price")
+        if not text_only and self.raw("output", 0, None) in (None, 0):
+            raise LeftOut("no output price")
+        if text_only:
+            fields["output_cost_per_token"] = Decimal(0)
+            fields.setdefault("input_cost_per_token", Decimal(0))
         tiers = {}
         for tier in SUFFIX_TIERS:
             written = [self.raw(name, 0, tier) for name in ("input", "output")]
+            # Half a tier is a slip of the source: 1.106.2 gives gpt-5-nano a priority input price fifty
+            # times its standard one and no output price; OpenAI offers it no priority tier.
             if None not in written:
                 tiers[tier] = self.scale(tier)
-            elif any(written):
-                # Half a tier is a slip of the source: 1.106.2 gives gpt-5-nano a priority input price fifty
-                # times its standard one and no output price; OpenAI offers it no priority tier.
-                print(f"note: {self.key}: the {tier} tier lacks a price and is left out", file=sys.stderr)
         for tier in FACTOR_TIERS:
             factor = (fields.get("provider_specific_entry") or {}).get(tier)
             if factor is not None:
                 tiers[tier] = self.scale(None, Decimal(factor))
+        # `max_tokens` is the output's, if anything, where both sizes are said.
         context = fields.get("max_input_tokens") or fields.get("max_tokens")
-        if context is None:
-            fail(f"{self.key}: no context size")
         # An answer is never longer than the context.
-        output = Decimal(0) if embedding else fields.get("max_output_tokens") or context
+        output = 0 if text_only else fields.get("max_output_tokens") or context
         searches = fields.get("search_context_cost_per_query") or {}
         return {
-            "context": int(context),
-            "output": int(output),
-            "web_search": max([pico(v, f"{self.key}.search") for v in searches.values()] or [0]),
+            "context": None if context is None else int(context),
+            "output": None if output is None else int(output),
+            "web_search": max([pico(v, "search") for v in searches.values()] or [0]),
+            "query": query,
             "standard": self.scale(None),
             "tiers": dict(sorted(tiers.items())),
-            "retires": fields.get("deprecation_date"),
         }
 
 
-def find(source, provider, model):
-    for key in (f"{provider}/{model}", model):
-        fields = source.get(key)
-        if fields and fields.get("litellm_provider") in FAMILIES[provider]:
-            return Entry(key, fields)
-    return None
-
-
-def collect(source):
-    rows = {}
+def exceptions():
+    """What models.txt says: patterns to keep though retired, and patterns to leave out."""
+    kept, out = [], []
     for line in MODELS.read_text().splitlines():
-        line = line.split("#")[0].strip()
-        if not line:
-            continue
-        provider, _, model = line.partition("/")
-        if provider not in FAMILIES or (provider, model) in rows:
-            fail(f"models.txt: {line}: unknown provider or listed twice")
-        entry = find(source, provider, model)
-        if entry is None:
-            fail(f"models.txt: {line} is not in the source")
-        rows[provider, model] = entry.facts()
-    for (provider, base), facts in list(rows.items()):
+        word, _, pattern = line.split("#")[0].strip().partition(" ")
+        if word:
+            {"keep": kept, "drop": out}.get(word, out).append(pattern.strip())
+            if word not in ("keep", "drop") or not pattern.strip():
+                fail(f"models.txt: {line}")
+    return kept, out
+
+
+def collect(source, version):
+    kept, out = exceptions()
+    used = set()
+
+    def among(patterns, name):
+        found = [p for p in patterns if fnmatch.fnmatchcase(name, p)]
+        used.update(found)
+        return bool(found)
+
+    rows, left_out, retired = {}, {}, []
+    for kind, family, prefixes, modes, shape in KINDS:
         for key, fields in source.items():
-            name = key.removeprefix(f"{provider}/")
-            match = SNAPSHOT.search(name)
-            if not match or name[: match.start()] != base or (provider, name) in rows:
+            if fields.get("litellm_provider") != family or fields.get("mode") not in modes:
                 continue
-            entry = find(source, provider, name)
-            if entry is None:
+            name = next((key[len(p):] for p in prefixes if key.startswith(p)), None)
+            if name is None or not re.fullmatch(shape, name) or (kind, name) in rows or " " in name:
                 continue
-            snapshot = entry.facts()
-            said = ("context", "output", "standard", "tiers")
-            if any(snapshot[k] != facts[k] for k in said):
-                rows[provider, name] = snapshot
-    return dict(sorted(rows.items()))
+            if among(out, f"{kind}/{name}"):
+                continue
+            if (fields.get("deprecation_date") or "9999") <= version and not among(kept, f"{kind}/{name}"):
+                retired.append((kind, name, key, fields))
+                continue
+            try:
+                rows[kind, name] = Entry(key, fields).facts()
+            except LeftOut as why:
+                left_out[f"{kind}/{name}"] = str(why)
+    # In the absence of its row, a retired snapshot would be charged as the model it was one of.
+    for kind, name, key, fields in retired:
+        if SNAPSHOT.search(name) and (kind, SNAPSHOT.sub("", name)) in rows:
+            rows.setdefault((kind, name), Entry(key, fields).facts())
+    for (kind, name), facts in list(rows.items()):
+        if kind in OPENROUTER and facts["output"] != 0 and not SNAPSHOT.search(name):
+            # Theirs has a dot where Anthropic's own name has a dash.
+            theirs = re.sub(r"-(\d+)-(\d+)$", r"-\1.\2", name) if kind == "anthropic" else name
+            rows["openrouter", f"{OPENROUTER[kind]}/{theirs}"] = facts
+    for pattern in set(kept + out) - used:
+        print(f"note: models.txt: {pattern} matches nothing", file=sys.stderr)
+    return without_repetitions(rows), left_out, len(retired)
 
 
-def number(value):
-    return f"{value:_}"
+def without_repetitions(rows):
+    """Without rows that say what the row says that is looked up in their absence: a snapshot's base, a region's model."""
+    said = {}
 
+    def same(kind, other, facts):
+        # The source often forgets a snapshot's web search.
+        told = ("context", "output", "query", "standard", "tiers")
+        row = rows.get((kind, other))
+        return row is not None and all(row[part] == facts[part] for part in told)
 
-def rust_scale(scale, indent):
-    def rates(row):
-        return f"rates([{', '.join(map(number, row))}])"
-
-    (_, base), above = scale[0], scale[1:]
-    lines = [f"Scale {{", f"    base: {rates(base)},"]
-    if above:
-        lines += ["    above: &["]
-        lines += [f"        ({number(tokens)}, {rates(row)})," for tokens, row in above]
-        lines += ["    ],"]
-    else:
-        lines += ["    above: &[],"]
-    lines += ["}"]
-    return f"\n{indent}".join(lines)
-
-
-def rust(rows, version, source, digest):
-    out = [
-        "//! The built-in prices. Made by scripts/prices/make.py; edit models.txt there and run it, not this file.",
-        "//!",
-        f"//! Source: {source}, model_prices_and_context_window_backup.json (MIT), read {version},",
-        f"//! SHA-256 {digest}.",
-        "//!",
-        "//! `rates([input, cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, output_audio])`",
-        "//! in pico-dollars per token: $1 per million tokens is 1_000_000.",
-        "",
-        "use super::{Model, Scale, rates};",
-        "",
-        "/// The day the prices were read.",
-        f'pub(super) const VERSION: &str = "{version}";',
-        "",
-        "/// Sorted by provider, then name.",
-        "#[rustfmt::skip]",
-        "pub(super) static MODELS: &[Model] = &[",
-    ]
-    for (provider, name), facts in rows.items():
-        out += [
-            "    Model {",
-            f'        provider: "{provider}",',
-            f'        name: "{name}",',
-            f"        context_tokens: {number(facts['context'])},",
-            f"        output_tokens: {number(facts['output'])},",
-            f"        web_search: {number(facts['web_search'])},",
-            f"        standard: {rust_scale(facts['standard'], '        ')},",
-        ]
-        if facts["tiers"]:
-            out += ["        tiers: &["]
-            for tier, scale in facts["tiers"].items():
-                out += [f'            ("{tier}", {rust_scale(scale, "            ")}),']
-            out += ["        ],"]
-        else:
-            out += ["        tiers: &[],"]
-        out += ["    },"]
-    out += ["];", ""]
-    return "\n".join(out)
+    for (kind, name), facts in rows.items():
+        base = SNAPSHOT.sub("", name)
+        model = name.partition("/")[2]
+        if base != name and same(kind, base, facts) or kind == "bedrock" and model and same(kind, model, facts):
+            continue
+        said[kind, name] = facts
+    return said
 
 
 def per_million(value):
     """Pico-dollars per token as dollars per million tokens."""
     text = f"{Decimal(value) / 10**6:f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    whole, _, cents = text.partition(".")
-    return f"{whole}.{cents:0<2}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def page(rows, text, version, source):
+def cells(row):
+    """The prices of one level; those of a parent are not repeated."""
+    said = []
+    for place, (name, letter, _, parent) in enumerate(CLASSES):
+        if parent is None or row[place] != row[PLACE[parent]]:
+            said.append(letter + per_million(row[place]))
+    return said
+
+
+def levels(scale):
+    words = []
+    for above, row in scale:
+        words += ([f">{above}"] if above else []) + cells(row)
+    return words
+
+
+def line(name, facts):
+    size = "/".join("?" if facts[part] is None else str(facts[part]) for part in ("context", "output"))
+    words = [name, size]
+    words += [f"s{per_million(facts['web_search'])}"] if facts["web_search"] else []
+    words += [f"q{per_million(facts['query'])}"] if facts["query"] else []
+    words += levels(facts["standard"])
+    for tier, scale in facts["tiers"].items():
+        words += [f"@{tier}"] + levels(scale)
+    return " ".join(words)
+
+
+def table(rows):
+    """Sorted by bytes. A row that says what an earlier one says names it."""
+    lines, first = [], {}
+    for key, facts in sorted(((f"{kind}/{name}", facts) for (kind, name), facts in rows.items()), key=lambda r: r[0].encode()):
+        text = line("", facts)
+        lines.append(f"{key} ={first[text]}" if text in first and len(first[text]) + 1 < len(text) else key + text)
+        first.setdefault(text, key)
+    return "\n".join(lines) + "\n"
+
+
+def stamp(version, source, digest):
+    return f'''//! The built-in prices. Made by scripts/prices/make.py; run it, do not edit this file or table.txt.
+//!
+//! Source: {source}, model_prices_and_context_window_backup.json (MIT), read {version},
+//! SHA-256 {digest}.
+
+/// The day the prices were read.
+pub(super) const VERSION: &str = "{version}";
+
+/// A line for each model, sorted by bytes: `kind/model`, a space, then either `=kind/model` (as that line says) or words:
+/// most input tokens `/` most output tokens (`?` if not known), `s` the price of a web search and `q` of a search unit in
+/// millionths of a dollar, the standard prices, and after each `@tier` that tier's. Prices are dollars per million tokens: `i`
+/// input, `r` cache read, `w` cache write for five minutes, `W` for an hour, `a` audio in, `o` output, `t` reasoning, `A` audio
+/// out; after `>tokens` those of requests with more input. A class that is missing costs what its parent costs.
+pub(super) const TABLE: &str = include_str!("table.txt");
+'''
+
+
+def page(rows, text, version, source, left_out, retired):
     begin, end = "<!-- prices: begin (made by scripts/prices/make.py) -->", "<!-- prices: end -->"
     if begin not in text or end not in text:
         fail(f"{PAGE}: the markers are missing")
     lines = [
         begin,
         "",
-        f"Version `{version}`, {len(rows)} rows, from {source}. Dollars per million tokens.",
+        f"Version `{version}`, {len(rows)} rows, from {source}; {retired} retired models are not in it.",
         "",
-        "| model | input | cache read | write 5 min / 1 h | output | audio in / out | above | tiers | context | answer |",
-        "|---|--:|--:|--:|--:|--:|---|---|--:|--:|",
+        "| kind | models | of them embeddings and rankers | with long-context prices | with tiers |",
+        "|---|--:|--:|--:|--:|",
     ]
-    for (provider, name), facts in rows.items():
-        i, read, w5, w1, audio_in, o, _, audio_out = map(per_million, facts["standard"][0][1])
-        write = "" if w5 == i and w1 == i else f"{w5} / {w1}"
-        audio = "" if audio_in == i and audio_out == o else f"{audio_in} / {audio_out}"
-        above = "; ".join(
-            f"{tokens // 1000}k: {per_million(row[0])} / {per_million(row[5])}" for tokens, row in facts["standard"][1:]
+    for kind in sorted({kind for kind, _ in rows}):
+        own = [facts for (k, _), facts in rows.items() if k == kind]
+        counts = (
+            len(own),
+            sum(f["output"] == 0 for f in own),
+            sum(len(f["standard"]) > 1 for f in own),
+            sum(bool(f["tiers"]) for f in own),
         )
-        lines.append(
-            f"| `{provider}/{name}` | {i} | {'' if read == i else read} | {write} | {o} | {audio} | {above} "
-            f"| {', '.join(facts['tiers'])} | {facts['context']:,} | {facts['output']:,} |"
-        )
+        lines.append(f"| `{kind}` | " + " | ".join(str(count) if count else "" for count in counts) + " |")
+    reasons = {}
+    for name, why in sorted(left_out.items()):
+        reasons.setdefault(why, []).append(name)
+    lines += ["", f"Left out, since the source does not say what the table needs ({len(left_out)}):", ""]
+    for why, names in sorted(reasons.items()):
+        shown = ", ".join(f"`{name}`" for name in names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        lines.append(f"- {why}: {shown}")
     head, rest = text.split(begin, 1)
     return head + "\n".join(lines + ["", end]) + rest.split(end, 1)[1]
 
@@ -330,14 +408,12 @@ def main():
 
     raw = args.json.read_bytes()
     source = json.loads(raw, parse_float=Decimal, parse_int=Decimal)
-    rows = collect(source)
-    for (provider, name), facts in rows.items():
-        if facts["retires"] and facts["retires"] <= args.version:
-            print(f"note: {provider}/{name} was to be retired on {facts['retires']}", file=sys.stderr)
+    rows, left_out, retired = collect(source, args.version)
 
     made = {
-        TABLE: rust(rows, args.version, args.source, hashlib.sha256(raw).hexdigest()),
-        PAGE: page(rows, PAGE.read_text(), args.version, args.source),
+        TABLE: table(rows),
+        STAMP: stamp(args.version, args.source, hashlib.sha256(raw).hexdigest()),
+        PAGE: page(rows, PAGE.read_text(), args.version, args.source, left_out, retired),
     }
     stale = [path for path, text in made.items() if not path.exists() or path.read_text() != text]
     if args.check:

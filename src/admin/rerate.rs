@@ -17,7 +17,7 @@ use crate::{
     refusal::Refusal,
     service::{self, LATEST_CONFIG},
     settle::{
-        price::price_of,
+        price::price_in,
         rerate::{Charged, Unknown, summed},
         row::LedgerRow,
     },
@@ -227,9 +227,9 @@ impl Outcome {
 
 fn adjustment(policy: &Policy, row: &Charged, reason: &str) -> Result<Option<LedgerRow>, Unknown> {
     let provider = policy.providers.get(&row.provider).ok_or(Unknown::Provider)?;
-    let price = price_of(&policy.prices, &row.provider, &provider.kind, &row.model).ok_or(Unknown::Price)?;
-    let version = price.version.map_or_else(|| format!("override@{}", policy.version), str::to_owned);
-    Ok(row.adjustment(row.cost(&price)?, &version, reason))
+    let price = price_in(policy, &row.provider, &provider.kind, &row.model).ok_or(Unknown::Price)?;
+    let cost = row.cost(&price, &provider.kind)?;
+    Ok(row.adjustment(cost, &price.version_text(policy.version), reason))
 }
 
 /// Tells the objects, some rows at a time. An id is made of the rows, so that telling them again is the same.

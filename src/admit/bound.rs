@@ -13,7 +13,10 @@
 mod image;
 
 use crate::{
-    dialect::openai_chat::request::{ChatRequest, InputSize},
+    dialect::{
+        openai_chat::request::{ChatRequest, InputSize},
+        task::Task,
+    },
     settle::price::{Extent, Price},
 };
 
@@ -104,6 +107,19 @@ impl TokenBound {
 /// The bound of `request` where `reader` answers it.
 #[must_use]
 pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBound {
+    match &request.task {
+        Task::Converse => {}
+        Task::Embed(asked) => {
+            let input = embedding_tokens(Task::inputs(asked), reader.price);
+            return TokenBound { input, ..TokenBound::default() };
+        }
+        // Read with the query once for each document. Where the price is by search units, it is they that are held.
+        Task::Rerank(asked) => {
+            let marks = EMBEDDING_MARKS.saturating_mul(asked.documents.len() as u64);
+            return TokenBound { input: asked.text_bytes().saturating_add(marks), ..TokenBound::default() };
+        }
+        Task::Count => return TokenBound::default(),
+    }
     let size = &request.input;
     let text = size
         .text
@@ -199,10 +215,10 @@ fn audio_tokens(ms: u64, reader: Reader<'_>) -> Option<u64> {
 
 /// The cap that is held, and the same if it must stand in the request. The built-in table's figure for a model is held but not
 /// sent: the model itself stops there. What is sent is held also above that figure, since the table may be older than the
-/// model. The operator's figure is no property of the model, so it is sent.
+/// model. Where a model may not stop there (the operator's figure, a host's), it is sent.
 fn output_cap(sent: Option<u64>, caps: Caps, price: Option<&Price>) -> (u64, Option<u64>) {
     let of_model = price.and_then(|price| price.output_tokens);
-    let own_limit = price.is_some_and(|price| price.version.is_some());
+    let own_limit = price.is_some_and(|price| price.ends_itself);
     let (cap, to_send) = match (sent, caps.default, of_model) {
         (Some(sent), ..) => (sent, Some(sent)),
         (None, Some(default), Some(model)) => (default.min(model), Some(default.min(model))),

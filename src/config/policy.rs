@@ -20,6 +20,12 @@ pub struct Policy {
     pub routes: Vec<Route>,
     /// Operator's prices, by `provider/model`; they win over the built-in table.
     pub prices: BTreeMap<String, PriceOverride>,
+    /// Lines of the built-in table, by `provider/model`, for models whose name is the operator's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub priced_like: BTreeMap<String, String>,
+    /// What costs are multiplied with, in millionths, by provider; `*` is for all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub markups: BTreeMap<String, u64>,
     /// Request headers that some route matches on, lower case.
     pub matched_headers: Vec<String>,
 }

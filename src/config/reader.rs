@@ -100,6 +100,11 @@ impl<'a> Field<'a> {
         matches!(&self.node.value, Value::Scalar { text, plain } if kind(text, *plain) == Kind::Nothing)
     }
 
+    /// Whether a mapping is written here.
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(&self.node.value, Value::Map(_))
+    }
+
     /// Text that is not empty; numbers and truth values only in quotes.
     pub(super) fn text(&self, expected: &str, problems: &mut Problems) -> Option<&'a str> {
         let Value::Scalar { text, plain } = &self.node.value else {

@@ -4,6 +4,7 @@ use super::policy::*;
 use super::*;
 use crate::provider::OutputCapField;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// The configuration of the design, as written there.
 const DESIGN: &str = r#"# Routes are matched top-down; the first match wins.
@@ -257,6 +258,56 @@ routes:
     let old: Policy = serde_json::from_value(json).unwrap();
     assert!(old.providers["bedrock"].settings.is_empty());
     assert!(!serde_json::to_string(&old.providers["openai"]).unwrap().contains("settings"));
+}
+
+#[test]
+fn prices_may_be_those_of_another_line_and_marked_up() {
+    let text = r#"
+providers: { azure: { resource: contoso } }
+routes: [{ name: all }]
+prices:
+  markup: { "*": 1.2, openai: "0.85" }
+  azure/chat-prod: { like: azure/eu/gpt-5.4 }
+"#;
+    let policy = accepted(text).policy;
+    assert_eq!(policy.markups, BTreeMap::from([("*".to_owned(), 1_200_000), ("openai".to_owned(), 850_000)]));
+    assert_eq!(policy.priced_like["azure/chat-prod"], "azure/eu/gpt-5.4");
+    let for_all = accepted("routes: [{name: a}]\nprices: {markup: 1.5}").policy;
+    assert_eq!(for_all.markups, BTreeMap::from([("*".to_owned(), 1_500_000)]));
+    // A policy from before there were any.
+    let old = serde_json::to_string(&accepted("routes: [{name: a}]").policy).unwrap();
+    assert!(!old.contains("markups") && !old.contains("priced_like"));
+    let old: Policy = serde_json::from_str(&old).unwrap();
+    assert!(old.markups.is_empty() && old.priced_like.is_empty());
+
+    for (prices, expected) in [
+        (
+            "openai/x: {like: gpt-4o}",
+            "line 1, prices[\"openai/x\"].like: expected a kind and a model of the built-in price table, such as azure/eu/gpt-5.4, found \"gpt-4o\"",
+        ),
+        (
+            "openai/x: {like: openai/gpt-4o, input: 1}",
+            "line 1, prices[\"openai/x\"].input: `input` and `like` exclude one another: the table's line says it",
+        ),
+        (
+            "markup: 20%",
+            "line 1, prices.markup: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found \"20%\"",
+        ),
+        (
+            "markup: {opnai: 1.1}",
+            "line 1, prices.markup.opnai: `opnai` is no provider: expected a configured provider, or \"*\"",
+        ),
+        (
+            "markup: {openai: -1}",
+            "line 1, prices.markup.openai: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found -1",
+        ),
+        (
+            "markup: {openai: 1.1234567}",
+            "line 1, prices.markup.openai: expected a factor such as 1.2 or 0.85, at most 6 decimals and at most 1000, found 1.1234567",
+        ),
+    ] {
+        assert_eq!(refused(&format!("prices: {{{prices}}}")), [expected], "{prices}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod response;
 pub mod stream;
 mod usage;
 
+use super::json::{missing, object_of, wrong as expected};
 use crate::refusal::Refusal;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -67,14 +68,6 @@ fn whole(value: &Value) -> Option<u64> {
     }
 }
 
-fn expected(param: &str, what: &str) -> Refusal {
-    Refusal::bad_param("invalid_type", param, format!("Invalid type for '{param}': expected {what}."))
-}
-
-fn missing(param: &str) -> Refusal {
-    Refusal::bad_param("missing_required_parameter", param, format!("Missing required parameter: '{param}'."))
-}
-
 fn object_at(value: Value, param: &str) -> Result<Map<String, Value>, Refusal> {
     match value {
         Value::Object(object) => Ok(members(object)),
@@ -110,24 +103,20 @@ fn number_at(value: Value, param: &str) -> Result<Value, Refusal> {
     if value.is_number() { Ok(value) } else { Err(expected(param, "a number")) }
 }
 
-/// Bytes to a JSON object.
+/// The members of a client's body.
 fn body_object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(members(object)),
-        Ok(_) => Err(Refusal::bad_request("invalid_json", "The body must be a JSON object.")),
-        Err(error) => Err(Refusal::bad_request("invalid_json", format!("The body is not JSON: {error}."))),
-    }
+    object_of(body).map(members)
 }
 
 /// Version of a Gemini model by its name: `gemini-2.5-flash` is (2, 5). Names that follow the newest model
-/// (`gemini-flash-latest`) count as the third.
+/// (`gemini-flash-latest`) count as newer than all.
 fn generation(model: &str) -> Option<(u32, u32)> {
     let (_, rest) = model.rsplit_once("gemini-").or_else(|| model.split_once("gemini-"))?;
     let version = rest.split('-').next()?;
     let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
     match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) => Some((major, minor)),
-        _ => rest.ends_with("-latest").then_some((3, 0)),
+        _ => rest.ends_with("-latest").then_some((u32::MAX, 0)),
     }
 }
 

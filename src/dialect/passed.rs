@@ -92,6 +92,12 @@ pub fn edited(dialect: Dialect, body: &[u8], changes: Changes<'_>) -> Option<Vec
     Some(edited)
 }
 
+/// The body with the provider's name of the model, or `None` if that is the one it has.
+#[must_use]
+pub fn with_model(body: &[u8], model: &str) -> Option<Vec<u8>> {
+    edited(Dialect::Anthropic, body, Changes { model, cap: None, tier: None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,10 +7,14 @@ use crate::{
         self, Dialect, Written,
         openai_chat::request::{Cap, ChatRequest, Edits},
         passed::{self, Changes},
+        task::{self, Task},
     },
     model::time::Timestamp,
     ports::{Credential, Outgoing, OutgoingBody, Scheme},
-    provider::{Auth, mock},
+    provider::{
+        Auth, mock,
+        surface::{EmbedFormat, Format},
+    },
     refusal::Refusal,
     route::Stop,
     surface::Surface,
@@ -19,8 +23,8 @@ use crate::{
 /// A call that is ready to be made.
 pub(super) struct Call {
     pub(super) outgoing: Outgoing,
-    /// What the provider speaks.
-    pub(super) dialect: Dialect,
+    /// How the provider's answer is written.
+    pub(super) format: Format,
     /// Whether its answer must be written anew for the client.
     pub(super) translated: bool,
     /// What of the client's request is not in it.
@@ -35,10 +39,18 @@ const LONG_CONTEXT_BETA: &str = "context-1m";
 
 pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) -> Result<Call, Unfit> {
     let chat = order.chat;
-    let endpoint = stop.kind.chat(chat.dialect);
-    let spoken = endpoint.and_then(|endpoint| endpoint.chat()).unwrap_or(Dialect::OpenAiChat);
+    let endpoint = match &chat.task {
+        Task::Converse => stop.kind.chat(chat.dialect),
+        task => stop.kind.surface_for(task.operation(), chat.dialect),
+    };
+    let Some(endpoint) = endpoint else { return Err(Unfit(unable(stop, &chat.task))) };
+    let format = endpoint.dialect;
+    let spoken = task::dialect_of(format);
     let translated = spoken != chat.dialect || !order.surface.passes();
-    let Request { body, dropped, asked } = request(order, stop, spoken, translated)?;
+    let Request { body, dropped, asked } = match &chat.task {
+        Task::Converse => request(order, stop, spoken, translated)?,
+        task => other_request(order, stop, task, format, translated)?,
+    };
     let is_mock = stop.kind.name == mock::MOCK.name;
     let body = if is_mock {
         let body = body.as_deref().unwrap_or(&order.request.body);
@@ -48,9 +60,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     } else {
         body.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
     };
-    let path = endpoint
-        .map(|endpoint| endpoint.path_of(&stop.target.model, chat.stream, &stop.provider.settings))
-        .unwrap_or_default();
+    let path = endpoint.path_of(&stop.target.model, chat.stream, &stop.provider.settings);
     let timeouts = order.plan.route.timeouts;
     let outgoing = Outgoing {
         url: format!("{}{path}", stop.provider.base_url),
@@ -66,7 +76,31 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
             && !is_mock
             && order.request.idempotency_key.is_none(),
     };
-    Ok(Call { outgoing, dialect: spoken, translated, dropped })
+    Ok(Call { outgoing, format, translated, dropped })
+}
+
+/// Whether a request may go without what the provider's format cannot say.
+fn fit(order: &Order<'_>, stop: &Stop<'_>, dropped: &[String], refused: &[String]) -> Result<(), Unfit> {
+    let unfit = |names: &[String], why: &str| {
+        let param = names.first().and_then(|name| name.split(' ').next()).unwrap_or_default();
+        Unfit(Refusal::bad_param(
+            "unsupported_parameter",
+            param,
+            format!(
+                "The model '{}' at '{}' cannot be given {}: {why} Leave it out, or ask another model.",
+                stop.target.model,
+                stop.target.provider,
+                names.join(", ")
+            ),
+        ))
+    };
+    if !refused.is_empty() {
+        return Err(unfit(refused, "without it another question would be answered."));
+    }
+    if !dropped.is_empty() && order.plan.route.strict_translation {
+        return Err(unfit(dropped, "the route does not allow it to be left out."));
+    }
+    Ok(())
 }
 
 struct Request {
@@ -126,32 +160,7 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
     let cap = tokens.cap_to_send.or(chat.output_cap).unwrap_or(tokens.output / chat.choices.max(1));
     let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap: Some(cap) };
     let Written { body, dropped, refused } = dialect::write_request(spoken, canonical, &target);
-    let unfit = |names: &[String], what: &str| {
-        let name = names.first().map_or("", String::as_str);
-        let param = name.split(' ').next().unwrap_or_default();
-        Unfit(Refusal::bad_param(
-            "unsupported_parameter",
-            param,
-            format!(
-                "The model '{}' at '{}' cannot be given {}: {what}",
-                stop.target.model,
-                stop.target.provider,
-                names.join(", ")
-            ),
-        ))
-    };
-    if !refused.is_empty() {
-        return Err(unfit(
-            &refused,
-            "without it another question would be answered. Leave it out, or ask another model.",
-        ));
-    }
-    if !dropped.is_empty() && order.plan.route.strict_translation {
-        return Err(unfit(
-            &dropped,
-            "the route does not allow leaving it out. Leave it out, or ask another model.",
-        ));
-    }
+    fit(order, stop, &dropped, &refused)?;
     let body = if spoken == Dialect::OpenAiChat {
         // Cap, usage of streams and tier, as in a caller's own bytes.
         let own = ChatRequest::decode(&body).map_err(Unfit)?;
@@ -164,6 +173,53 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
         _ => Vec::new(),
     };
     Ok(Request { body: Some(body), dropped, asked })
+}
+
+/// A request for vectors, a ranking or a count.
+fn other_request(
+    order: &Order<'_>,
+    stop: &Stop<'_>,
+    task: &Task,
+    format: Format,
+    translated: bool,
+) -> Result<Request, Unfit> {
+    let body = &order.request.body;
+    let model = stop.target.model.as_str();
+    if !translated {
+        let changes = Changes { model, cap: None, tier: None };
+        let edited = match (task, format) {
+            // The path has the model, but each request of a batch names it again.
+            (Task::Embed(_), Format::Embed(EmbedFormat::Gemini)) => None,
+            (Task::Count, Format::CountTokens(dialect)) => Some(passed::edited(dialect, body, changes)),
+            _ => Some(passed::with_model(body, model)),
+        };
+        if let Some(body) = edited {
+            return Ok(Request { body, dropped: Vec::new(), asked: Vec::new() });
+        }
+    }
+    let target = dialect::Order { kind: stop.kind.name, model, output_cap: None };
+    let Some(Written { body, dropped, refused }) = task::write(task, format, &target) else {
+        return Err(Unfit(unable(stop, task)));
+    };
+    fit(order, stop, &dropped, &refused)?;
+    Ok(Request { body: Some(body), dropped, asked: Vec::new() })
+}
+
+fn unable(stop: &Stop<'_>, task: &Task) -> Refusal {
+    let what = match task {
+        Task::Converse => "continue a conversation",
+        Task::Embed(_) => "make embeddings",
+        Task::Rerank(_) => "rank documents",
+        Task::Count => "count tokens",
+    };
+    Refusal::bad_param(
+        "unsupported_operation",
+        "model",
+        format!(
+            "The provider '{}' cannot be asked to {what} through this gateway. Ask for another model.",
+            stop.target.provider
+        ),
+    )
 }
 
 /// A member that makes a request depend on what its provider has stored.

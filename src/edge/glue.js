@@ -5,6 +5,7 @@
 
 import * as replays from "./replay.js";
 import { database, ledgerDatabases } from "./databases.js";
+import { authorize } from "./sign.js";
 
 let core = null;
 let epoch = 0;
@@ -23,6 +24,8 @@ const KEYLESS_BODY_BYTES_MAX = 1 << 20;
 const TOO_LARGE = Symbol("too large");
 const KEY_HEADERS = ["x-api-key", "api-key", "x-goog-api-key"];
 const READ_BYTES = 65536;
+/** Content types that are read as they come. */
+const STREAMS = ["text/event-stream", "application/vnd.amazon.eventstream"];
 /** How often a passed-on stream is looked at. It only bounds how exactly an idle time-out is kept. */
 const TICK_MS = 1000;
 /** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
@@ -340,8 +343,8 @@ const calls = [];
 const answers = [];
 
 export function call_template(number, headText, secretText) {
-  const [url, ...pairs] = lines(headText), [header, prefix, name] = lines(secretText);
-  calls[number] = { url, headers: null, credential: "", pairs, header, prefix, name };
+  const [url, ...pairs] = lines(headText), [header, prefix, name, ...scheme] = lines(secretText);
+  calls[number] = { url, headers: null, secrets: [], secret: "", pairs, header, prefix, name, scheme };
 }
 
 // `Headers` are kept: making them from texts for every call costs a tenth of a pass-through.
@@ -351,15 +354,17 @@ function ready(call, env) {
     // A secret piped in from a file often ends in a line break, which no header may hold.
     const secret = env[call.name]?.trim?.();
     if (typeof secret !== "string" || secret === "") return false;
-    headers.set(call.header, call.prefix + secret);
-    call.credential = secret;
+    // A credential that is more than a header is made for each call.
+    if (call.scheme.length === 0) headers.set(call.header, call.prefix + secret);
+    call.secret = secret;
+    call.secrets = [secret];
   }
   call.headers = headers;
   return true;
 }
 
-function headersOf(pairs) {
-  const headers = new Headers();
+function headersOf(pairs, base) {
+  const headers = new Headers(base);
   for (let i = 0; i < pairs.length; i += 2) headers.set(pairs[i], pairs[i + 1]);
   return headers;
 }
@@ -392,7 +397,8 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
     queueMicrotask(() => resume(id, born, op, -1, String(error?.message ?? error), EMPTY));
     return;
   }
-  const { url, headers, credential } = target;
+  const { url, headers } = target;
+  let { secrets } = target;
   const payload = body === undefined ? request.body : body.slice();
   let over = false;
   // A stream's time ends with its headers, and whoever reads on has others: it needs a handle. A whole answer's time is the
@@ -409,7 +415,7 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
     const { headers: h, status } = response;
     const type = h.get("content-type") ?? "";
     const head = `${type}\n${status === 200 ? "" : h.get("retry-after") ?? ""}\n${h.get("x-request-id") ?? ""}`;
-    if (stream && status === 200 && type.startsWith("text/event-stream") && response.body !== null) {
+    if (stream && status === 200 && STREAMS.some((known) => type.startsWith(known)) && response.body !== null) {
       clearTimeout(timer);
       openStream(request, response, abort, untouched);
       resume(id, born, op, 1000 + status, head, EMPTY);
@@ -418,15 +424,24 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
     return response.arrayBuffer().then((buffer) => {
       if (over) return;
       clearTimeout(timer);
-      const bytes = status === 200 ? new Uint8Array(buffer) : without(new Uint8Array(buffer), credential);
+      const bytes = status === 200 ? new Uint8Array(buffer) : without(new Uint8Array(buffer), secrets);
       request.answer = bytes;
       resume(id, born, op, status, head, bytes);
     });
   };
   const init = { method: "POST", headers, body: payload, redirect: "manual" };
   if (abort !== null) init.signal = abort.signal;
-  const call = played ? play(JSON.parse(new TextDecoder().decode(payload)), abort.signal) : fetch(url, init);
-  call.then(answered).catch((error) => {
+  const start = () => {
+    if (played) return play(JSON.parse(new TextDecoder().decode(payload)), abort.signal);
+    if (target.scheme.length === 0) return fetch(url, init);
+    return authorize(target.scheme, target.secret, { url, headers, body: payload }).then((authorized) => {
+      // Its time may be over by now.
+      if (over) return;
+      secrets = [...secrets, ...authorized.secrets];
+      return fetch(url, { ...init, headers: headersOf(authorized.headers.flat(), headers) });
+    });
+  };
+  start().then(answered).catch((error) => {
     if (over) return;
     clearTimeout(timer);
     resume(id, born, op, -1, String(error?.message ?? error), EMPTY);
@@ -434,10 +449,11 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
 }
 
 // Some servers repeat the credential in their errors, and errors go to clients, the log and the ledger.
-function without(bytes, credential) {
-  if (credential === "") return bytes;
+function without(bytes, secrets) {
+  if (secrets.length === 0) return bytes;
   const text = new TextDecoder().decode(bytes);
-  return text.includes(credential) ? new TextEncoder().encode(text.replaceAll(credential, "[redacted]")) : bytes;
+  const found = secrets.filter((secret) => text.includes(secret));
+  return found.length === 0 ? bytes : new TextEncoder().encode(found.reduce((rest, secret) => rest.replaceAll(secret, "[redacted]"), text));
 }
 
 // The embedded mock's script as a provider's answer.

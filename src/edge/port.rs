@@ -43,7 +43,8 @@ extern "C" {
         stream: bool,
         untouched: bool,
     );
-    /// Tells what a number means in [`send`], as lines: URL and headers; header, prefix and name of a secret.
+    /// Tells what a number means in [`send`], as lines: URL and headers; header, prefix and name of a secret, and how it
+    /// is used if not as it is.
     pub(super) fn call_template(number: u32, head: &str, secret: &str);
     /// Tells what a number means in [`respond`] and [`relay`], as lines: headers; names of those that get a value each time.
     pub(super) fn answer_template(number: u32, constant: &str, varying: &str);

@@ -20,7 +20,7 @@ use crate::{
     },
     ports::{
         AnswerBody, Credential, Fault, Head, Headers, Outgoing, OutgoingBody, Peeked, Relay, RelayEnd,
-        Relayed, SendFault, Sent, Statement, World, aside,
+        Relayed, Scheme, SendFault, Sent, Statement, World, aside,
     },
     service,
 };
@@ -146,8 +146,16 @@ fn call_template(call: &Outgoing) -> u32 {
         push_line(&mut text, value);
     }
     let secret_at = text.len();
-    if let Some(Credential { header, prefix, secret, .. }) = &call.credential {
+    if let Some(Credential { header, prefix, secret, scheme }) = &call.credential {
         for line in [header, prefix, secret] {
+            push_line(&mut text, line);
+        }
+        let scheme: &[&str] = match scheme {
+            Scheme::Header => &[],
+            Scheme::AwsSigV4 { region, service } => &["aws_sigv4", region, service],
+            Scheme::GoogleServiceAccount { scope } => &["google_service_account", scope],
+        };
+        for line in scheme {
             push_line(&mut text, line);
         }
     }

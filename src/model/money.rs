@@ -41,11 +41,34 @@ impl NanoUsd {
     pub fn parse_usd(text: &str) -> Option<Self> {
         parse_decimal(text, 9).and_then(|value| i64::try_from(value).ok()).map(Self)
     }
+
+    /// As [`NanoUsd::parse_usd`]; what is finer than a nano-dollar is rounded up.
+    #[must_use]
+    pub fn parse_usd_up(text: &str) -> Option<Self> {
+        let (digits, exponent) = decimal(text)?;
+        let shift = exponent.checked_add(9)?;
+        let power = 10i128.checked_pow(shift.unsigned_abs());
+        let nano = match (shift >= 0, power) {
+            (true, power) => digits.checked_mul(power?)?,
+            (false, Some(power)) => digits / power + i128::from(digits % power != 0),
+            // Smaller than any power that can be written.
+            (false, None) => i128::from(digits != 0),
+        };
+        i64::try_from(nano).ok().map(Self)
+    }
 }
 
 /// A decimal number scaled by 10^`scale`: exact or nothing.
 #[must_use]
 pub fn parse_decimal(text: &str, scale: i32) -> Option<i128> {
+    let (digits, exponent) = decimal(text)?;
+    let shift = scale + exponent;
+    let power = 10i128.checked_pow(shift.unsigned_abs())?;
+    if shift >= 0 { digits.checked_mul(power) } else { (digits % power == 0).then_some(digits / power) }
+}
+
+/// Digits and a power of ten.
+fn decimal(text: &str) -> Option<(i128, i32)> {
     let text = text.trim();
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (text.get(..at)?, text.get(at + 1..)?.parse::<i32>().ok()?),
@@ -65,9 +88,7 @@ pub fn parse_decimal(text: &str, scale: i32) -> Option<i128> {
         }
         value = value.checked_mul(10)?.checked_add(i128::from(byte - b'0'))?;
     }
-    let shift = scale + exponent - i32::try_from(fraction.len()).ok()?;
-    let power = 10i128.checked_pow(shift.unsigned_abs())?;
-    if shift >= 0 { value.checked_mul(power) } else { (value % power == 0).then_some(value / power) }
+    Some((value, exponent - i32::try_from(fraction.len()).ok()?))
 }
 
 /// Dollars with nine decimals: `0.000000150`.
@@ -89,6 +110,13 @@ impl PicoUsd {
     #[must_use]
     pub fn parse_usd(text: &str) -> Option<Self> {
         parse_decimal(text, 12).and_then(|value| u64::try_from(value).ok()).map(Self)
+    }
+
+    /// Of a million units, in dollars: `0.15`.
+    #[must_use]
+    pub fn per_million(self) -> String {
+        let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 
     /// The price of `count` units, in pico-dollars.
@@ -119,6 +147,30 @@ mod tests {
             assert_eq!(NanoUsd::parse_usd(bad), None, "{bad}");
         }
         assert_eq!(PicoUsd::parse_usd("0.0000000375"), Some(PicoUsd(37_500)));
+        for (pico, text) in
+            [(0, "0"), (37_500, "0.0375"), (150_000, "0.15"), (10_000_000, "10"), (1, "0.000001")]
+        {
+            assert_eq!(PicoUsd(pico).per_million(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_finer_than_a_nano_dollar_is_rounded_up() {
+        for (text, nano) in [
+            ("0.0004970133333333333", 497_014),
+            ("8.6e-05", 86_000),
+            ("0.000000001", 1),
+            ("0.0000000010000000001", 2),
+            ("1e-40", 1),
+            ("0", 0),
+            ("0e-40", 0),
+            ("12", 12_000_000_000),
+        ] {
+            assert_eq!(NanoUsd::parse_usd_up(text), Some(NanoUsd(nano)), "{text}");
+        }
+        for bad in ["", "-1", "1e40", "NaN", "null"] {
+            assert_eq!(NanoUsd::parse_usd_up(bad), None, "{bad}");
+        }
     }
 
     proptest! {
@@ -129,7 +181,10 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = NanoUsd::parse_usd(&text);
+            let up = NanoUsd::parse_usd_up(&text);
+            if let Some(exact) = NanoUsd::parse_usd(&text) {
+                prop_assert_eq!(up, Some(exact));
+            }
         }
     }
 }

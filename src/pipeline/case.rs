@@ -11,7 +11,7 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::{Show, openai_chat::request::ChatRequest},
+    dialect::{Show, openai_chat::request::ChatRequest, task::Task},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
@@ -120,7 +120,13 @@ impl<'a> Case<'a> {
         for stop in &self.plan.stops {
             let tokens = bound::tokens(self.chat, stop.reader(), self.caps);
             most = most.max(tokens);
-            let dearest = stop.price.map(|price| price.upper_bound(&tokens.extent(), held_tier(self.chat)));
+            let dearest = stop.price.map(|price| {
+                let units = match &self.chat.task {
+                    Task::Rerank(asked) => price.cost_of_search_units(asked.search_units_max()),
+                    _ => NanoUsd::ZERO,
+                };
+                price.upper_bound(&tokens.extent(), held_tier(self.chat)).plus(units)
+            });
             self.bounds.push(dearest);
             bound = bound.zip(dearest).map(|(a, b)| a.max(b));
         }

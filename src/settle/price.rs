@@ -1,20 +1,23 @@
 //! What tokens cost: the versioned price table, the cost of a usage, and the bound a hold is made of.
 //!
-//! The table is a generated `static`: nothing is parsed when an isolate starts and nothing can fail to parse.
-//! docs/prices.md says where the numbers come from and how to refresh them.
+//! The table is generated text (`table.txt`): nothing is parsed when an isolate starts, and what a request needs is read
+//! from its model's line. docs/prices.md says where the numbers come from and how to refresh them.
 //!
 //! Three rules hold everywhere here. A sum is made in pico-dollars and rounded up to a nano-dollar once. A class
 //! a provider does not price apart costs what its parent class costs, and a gap in the source is filled with the
 //! dearest candidate, so an unknown never makes a charge too small. And [`Price::upper_bound`] is at least
 //! [`Price::cost`] for every usage within its token bounds, so a hold made from it always covers its settlement.
 
+mod sheet;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::config::policy::PriceOverride;
+use crate::config::policy::{Policy, PriceOverride};
 use crate::model::money::{NanoUsd, PicoUsd, nano_from_pico};
 use crate::model::usage::Usage;
+use crate::provider::{self, PROVIDERS};
+use sheet::{Levels, Sheet};
 use std::collections::BTreeMap;
 
 /// The version of the built-in table: the day its prices were read, as `YYYY-MM-DD`.
@@ -24,42 +27,23 @@ pub const PRICE_TABLE_VERSION: &str = table::VERSION;
 const MOCK_KIND: &str = "mock";
 
 /// A mock model without a namesake: $1 per million in, $2 per million out, 128,000 tokens of context.
-const MOCK_MODEL: Model = Model {
-    provider: MOCK_KIND,
-    name: "",
-    context_tokens: 128_000,
-    output_tokens: 16_384,
-    web_search: 0,
-    standard: Scale {
-        base: rates([1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 2_000_000, 2_000_000, 2_000_000]),
-        above: &[],
-    },
-    tiers: &[],
+const MOCK_MODEL: Price = Price {
+    rating: Rating::Own(rates([
+        1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 2_000_000, 2_000_000, 2_000_000,
+    ])),
+    context_tokens: Some(128_000),
+    output_tokens: Some(16_384),
+    ends_itself: true,
+    web_search: None,
+    search_unit: None,
+    factor: Factor::ONE,
+    version: Some(PRICE_TABLE_VERSION),
 };
 
-/// One row of the table.
-#[derive(Debug)]
-struct Model {
-    provider: &'static str,
-    name: &'static str,
-    /// The most input tokens of a request.
-    context_tokens: u64,
-    /// The most output tokens of an answer; 0 for embeddings.
-    output_tokens: u64,
-    /// Pico-dollars per web search; 0 if not known.
-    web_search: u64,
-    standard: Scale,
-    /// Service tiers with prices of their own, by name.
-    tiers: &'static [(&'static str, Scale)],
-}
-
-/// The rates of one service tier, by the size of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Scale {
-    base: Rates,
-    /// Ascending: a request with more input tokens than the threshold is at these rates, all of it.
-    above: &'static [(u64, Rates)],
-}
+/// Kinds that make their models, and whose limits on answers the source knows. A host may serve a model with other limits
+/// than the table's.
+const MAKERS: &[&str] =
+    &["openai", "anthropic", "gemini", "mistral", "deepseek", "groq", "xai", "cohere", "vertex", MOCK_KIND];
 
 /// The price of one token of each class. Every cell is filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +58,7 @@ struct Rates {
     output_audio: PicoUsd,
 }
 
-/// A row of the table: pico-dollars per token, in the order of [`Rates`].
+/// Pico-dollars per token, in the order of [`Rates`].
 const fn rates(cells: [u64; 8]) -> Rates {
     let [input, cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, output_audio] =
         cells;
@@ -118,19 +102,6 @@ impl Rates {
     }
 }
 
-impl Scale {
-    /// The rates of a request with that many input tokens.
-    fn at(&self, input_tokens: u64) -> &Rates {
-        self.reachable(input_tokens).last().unwrap_or(&self.base)
-    }
-
-    /// The rates of all requests with at most that many input tokens.
-    fn reachable(&self, input_tokens_max: u64) -> impl Iterator<Item = &Rates> {
-        let above = self.above.iter().take_while(move |(threshold, _)| *threshold < input_tokens_max);
-        std::iter::once(&self.base).chain(above.map(|(_, rates)| rates))
-    }
-}
-
 /// How much of what a request can use at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
@@ -160,18 +131,65 @@ impl Dearest {
     }
 }
 
+/// Where rates are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rating {
+    /// A line of the table.
+    Table(Sheet),
+    /// The same for every size and tier.
+    Own(Rates),
+}
+
+/// What prices are multiplied with, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Factor(u64);
+
+impl Factor {
+    const SCALE: u64 = 1_000_000;
+    const ONE: Self = Self(Self::SCALE);
+
+    /// An amount times this, rounded up.
+    fn of(self, amount: u128) -> u128 {
+        if self == Self::ONE {
+            return amount;
+        }
+        amount.saturating_mul(u128::from(self.0)).div_ceil(u128::from(Self::SCALE))
+    }
+
+    /// The largest amount that is at most `most` times this; `None` if any is.
+    fn within(self, most: u128) -> Option<u128> {
+        if self == Self::ONE {
+            return Some(most);
+        }
+        most.saturating_mul(u128::from(Self::SCALE)).checked_div(u128::from(self.0))
+    }
+}
+
+/// As decimals: `1.2`.
+impl std::fmt::Display for Factor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = format!("{}.{:06}", self.0 / Self::SCALE, self.0 % Self::SCALE);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 /// What a model costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
-    standard: Scale,
-    tiers: &'static [(&'static str, Scale)],
+    rating: Rating,
     /// The most input tokens a request can hold, if known.
     pub context_tokens: Option<u64>,
-    /// The most output tokens an answer can hold, if known; 0 for embeddings.
+    /// The most output tokens an answer can hold, if known; 0 for embeddings and rankings.
     pub output_tokens: Option<u64>,
+    /// Whether an answer ends there of itself. If not, a cap must say it: the figure is the operator's, or a host's that
+    /// may serve the model with another limit.
+    pub ends_itself: bool,
     /// The price of one web search the provider makes for a request, if known. Not in [`Price::cost`] and not in
     /// [`Price::upper_bound`], which know tokens only.
     pub web_search: Option<PicoUsd>,
+    /// The price of a search unit of a ranking, if it is billed by them: [`Price::cost_of_search_units`].
+    pub search_unit: Option<PicoUsd>,
+    factor: Factor,
     /// [`PRICE_TABLE_VERSION`], or `None` if the price is the operator's.
     pub version: Option<&'static str>,
 }
@@ -183,8 +201,26 @@ impl Price {
     /// `auto`, `standard`, an unknown one, none) is at the standard price.
     #[must_use]
     pub fn cost(&self, usage: &Usage, service_tier: Option<&str>) -> NanoUsd {
-        let scale = self.tier(service_tier).unwrap_or(&self.standard);
-        nano_from_pico(scale.at(usage.input_total()).cost(usage))
+        let levels = self.tier(service_tier).unwrap_or_else(|| self.standard());
+        let rates = reachable(levels, usage.input_total()).last();
+        self.amount(rates.map_or(u128::MAX, |rates| rates.cost(usage)))
+    }
+
+    /// What so many search units of a ranking cost, rounded up to a nano-dollar; nothing if it is not billed by them.
+    #[must_use]
+    pub fn cost_of_search_units(&self, units: u64) -> NanoUsd {
+        self.amount(self.search_unit.map_or(0, |price| price.times(units)))
+    }
+
+    /// What is charged for a request of which the provider says that it cost `reported`.
+    #[must_use]
+    pub fn charge(&self, reported: NanoUsd) -> NanoUsd {
+        u128::try_from(reported.0).map_or(NanoUsd::ZERO, |nano| self.amount(nano.saturating_mul(1_000)))
+    }
+
+    /// Pico-dollars as they are charged.
+    fn amount(&self, pico: u128) -> NanoUsd {
+        nano_from_pico(self.factor.of(pico))
     }
 
     /// The most that a request can cost that uses at most `extent`, rounded up to a nano-dollar. (Of token counts whose
@@ -195,7 +231,7 @@ impl Price {
     #[must_use]
     pub fn upper_bound(&self, extent: &Extent, service_tier: Option<&str>) -> NanoUsd {
         let dearest = self.dearest(extent, service_tier);
-        nano_from_pico(dearest.input(extent).saturating_add(dearest.output.times(extent.output)))
+        self.amount(dearest.input(extent).saturating_add(dearest.output.times(extent.output)))
     }
 
     /// The largest output whose [`Price::upper_bound`] is at most `remaining`, beside the input of `extent`; `u64::MAX` if
@@ -209,7 +245,8 @@ impl Price {
         }
         let dearest = self.dearest(extent, service_tier);
         let Ok(remaining) = u128::try_from(remaining.0) else { return 0 };
-        let Some(left) = (remaining * 1000).checked_sub(dearest.input(extent)) else { return 0 };
+        let Some(payable) = self.factor.within(remaining * 1000) else { return u64::MAX };
+        let Some(left) = payable.checked_sub(dearest.input(extent)) else { return 0 };
         left.checked_div(u128::from(dearest.output.0))
             .and_then(|cap| u64::try_from(cap).ok())
             .unwrap_or(u64::MAX)
@@ -226,9 +263,9 @@ impl Price {
 
     /// The dearest rates that a request of at most that size can meet.
     fn dearest(&self, extent: &Extent, service_tier: Option<&str>) -> Dearest {
-        std::iter::once(&self.standard)
+        std::iter::once(self.standard())
             .chain(self.tier(service_tier))
-            .flat_map(|scale| scale.reachable(extent.input))
+            .flat_map(|levels| reachable(levels, extent.input))
             .fold(Dearest::default(), |most, rates| {
                 let text = rates.dearest_text(extent.hour_cache);
                 Dearest {
@@ -242,22 +279,60 @@ impl Price {
 
     /// Whether a service tier has prices of its own.
     #[must_use]
-    pub const fn is_tiered(&self) -> bool {
-        !self.tiers.is_empty()
+    pub fn is_tiered(&self) -> bool {
+        match self.rating {
+            Rating::Table(sheet) => sheet.tiers().next().is_some(),
+            Rating::Own(_) => false,
+        }
     }
 
-    fn tier(&self, name: Option<&str>) -> Option<&Scale> {
-        let name = name?;
-        self.tiers.iter().find(|(tier, _)| tier.eq_ignore_ascii_case(name)).map(|(_, scale)| scale)
+    /// Input and output of a request of any size at the standard tier, as charged, in pico-dollars per token.
+    #[must_use]
+    pub fn headline(&self) -> (PicoUsd, PicoUsd) {
+        let charged =
+            |price: PicoUsd| PicoUsd(u64::try_from(self.factor.of(u128::from(price.0))).unwrap_or(u64::MAX));
+        reachable(self.standard(), 0).next().map_or((PicoUsd(u64::MAX), PicoUsd(u64::MAX)), |rates| {
+            (charged(rates.input), charged(rates.output))
+        })
     }
 
-    fn built_in(model: &'static Model) -> Self {
+    /// What a ledger row says its cost was made from: the table's version or `override@` and the configuration's, and the
+    /// factor with the configuration's version if there is one (`2026-11-21*1.2@7`).
+    #[must_use]
+    pub fn version_text(&self, policy_version: u64) -> String {
+        let marked = if self.factor == Factor::ONE { String::new() } else { format!("*{}", self.factor) };
+        match self.version {
+            Some(version) if marked.is_empty() => version.to_owned(),
+            Some(version) => format!("{version}{marked}@{policy_version}"),
+            None => format!("override{marked}@{policy_version}"),
+        }
+    }
+
+    fn standard(&self) -> Levels {
+        match self.rating {
+            Rating::Table(sheet) => sheet.levels(None).unwrap_or_else(|| Levels::flat(rates([u64::MAX; 8]))),
+            Rating::Own(rates) => Levels::flat(rates),
+        }
+    }
+
+    fn tier(&self, name: Option<&str>) -> Option<Levels> {
+        match self.rating {
+            Rating::Table(sheet) => sheet.levels(Some(name?)),
+            Rating::Own(_) => None,
+        }
+    }
+
+    fn built_in(kind: &str, sheet: Sheet) -> Self {
+        let (context_tokens, output_tokens) = (sheet.context(), sheet.output());
         Self {
-            standard: model.standard,
-            tiers: model.tiers,
-            context_tokens: Some(model.context_tokens),
-            output_tokens: Some(model.output_tokens),
-            web_search: (model.web_search > 0).then_some(PicoUsd(model.web_search)),
+            rating: Rating::Table(sheet),
+            context_tokens,
+            output_tokens,
+            // An answer as long as the context needs no cap, and one would be refused beside any input.
+            ends_itself: MAKERS.contains(&kind) || output_tokens >= context_tokens,
+            web_search: sheet.web_search(),
+            search_unit: sheet.search_unit(),
+            factor: Factor::ONE,
             version: Some(PRICE_TABLE_VERSION),
         }
     }
@@ -266,26 +341,53 @@ impl Price {
     fn overridden(price: &PriceOverride, built_in: Option<Self>) -> Self {
         let cache_write = price.cache_write.unwrap_or(price.input);
         Self {
-            standard: Scale {
-                base: Rates {
-                    input: price.input,
-                    cache_read: price.cache_read.unwrap_or(price.input),
-                    cache_write_5m: cache_write,
-                    cache_write_1h: cache_write,
-                    input_audio: price.input,
-                    output: price.output,
-                    reasoning: price.output,
-                    output_audio: price.output,
-                },
-                above: &[],
-            },
-            tiers: &[],
+            rating: Rating::Own(Rates {
+                input: price.input,
+                cache_read: price.cache_read.unwrap_or(price.input),
+                cache_write_5m: cache_write,
+                cache_write_1h: cache_write,
+                input_audio: price.input,
+                output: price.output,
+                reasoning: price.output,
+                output_audio: price.output,
+            }),
             context_tokens: price.context_tokens.or(built_in.and_then(|known| known.context_tokens)),
             output_tokens: price.output_tokens.or(built_in.and_then(|known| known.output_tokens)),
+            ends_itself: false,
             web_search: built_in.and_then(|known| known.web_search),
+            search_unit: None,
+            factor: Factor::ONE,
             version: None,
         }
     }
+}
+
+/// The rates of all requests with at most that many input tokens, dearest size last.
+fn reachable(levels: Levels, input_tokens_max: u64) -> impl Iterator<Item = Rates> {
+    levels.take_while(move |(above, _)| *above == 0 || *above < input_tokens_max).map(|(_, rates)| rates)
+}
+
+/// The price of a provider's model under a policy: as [`price_of`], with the line that `like` names and the factor of
+/// `markup`.
+#[must_use]
+pub fn price_in(policy: &Policy, provider: &str, kind: &str, model: &str) -> Option<Price> {
+    let like = (!policy.priced_like.is_empty())
+        .then(|| policy.priced_like.get(&format!("{provider}/{model}")))
+        .flatten()
+        .and_then(|name| name.split_once('/'))
+        .and_then(|(kind, model)| built_in(kind, model));
+    let price = like.or_else(|| price_of(&policy.prices, provider, kind, model))?;
+    let factor = policy.markups.get(provider).or_else(|| policy.markups.get(ALL_PROVIDERS));
+    Some(Price { factor: factor.map_or(Factor::ONE, |millionths| Factor(*millionths)), ..price })
+}
+
+/// The name under which [`Policy::markups`] has the factor of all providers that have none of their own.
+pub const ALL_PROVIDERS: &str = "*";
+
+/// Whether the table has a line for `kind/model`.
+#[must_use]
+pub fn is_listed(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(kind, model)| kind != MOCK_KIND && built_in(kind, model).is_some())
 }
 
 /// The price of a provider's model: the operator's for exactly `provider/model`, else the built-in one for the
@@ -299,7 +401,7 @@ pub fn price_of(
     kind: &str,
     model: &str,
 ) -> Option<Price> {
-    let built_in = built_in(kind, model).map(Price::built_in);
+    let built_in = built_in(kind, model);
     let own = (!overrides.is_empty()).then(|| overrides.get(&format!("{provider}/{model}"))).flatten();
     match own {
         Some(price) => Some(Price::overridden(price, built_in)),
@@ -307,23 +409,23 @@ pub fn price_of(
     }
 }
 
-fn built_in(kind: &str, model: &str) -> Option<&'static Model> {
+fn built_in(kind: &str, model: &str) -> Option<Price> {
     let base = base_of_snapshot(model);
     if kind == MOCK_KIND {
-        return namesake(model).or_else(|| base.and_then(namesake)).or(Some(&MOCK_MODEL));
+        return namesake(model).or_else(|| base.and_then(namesake)).or(Some(MOCK_MODEL));
     }
-    row(kind, model).or_else(|| base.and_then(|base| row(kind, base)))
+    let kind = provider::by_name(kind).and_then(|kind| kind.priced_as).unwrap_or(kind);
+    // `like: bedrock/eu-west-1/model`, where that region costs what every region does.
+    let anywhere = || model.split_once('/').filter(|_| kind == "bedrock").map(|(_, model)| model);
+    let sheet = Sheet::find(kind, model)
+        .or_else(|| base.and_then(|base| Sheet::find(kind, base)))
+        .or_else(|| anywhere().and_then(|model| Sheet::find(kind, model)))?;
+    Some(Price::built_in(kind, sheet))
 }
 
-fn row(provider: &str, name: &str) -> Option<&'static Model> {
-    let at =
-        table::MODELS.binary_search_by(|model| (model.provider, model.name).cmp(&(provider, name))).ok()?;
-    table::MODELS.get(at)
-}
-
-/// The first row of that name, whoever the provider.
-fn namesake(name: &str) -> Option<&'static Model> {
-    table::MODELS.iter().find(|model| model.name == name)
+/// The first line of that name, in the order of the registry.
+fn namesake(name: &str) -> Option<Price> {
+    PROVIDERS.iter().find_map(|kind| Some(Price::built_in(MOCK_KIND, Sheet::find(kind.name, name)?)))
 }
 
 /// `gpt-4o-mini` for `gpt-4o-mini-2024-07-18`, `claude-opus-4-5` for `claude-opus-4-5-20251101`.

@@ -88,16 +88,20 @@ impl Unknown {
 }
 
 impl Charged {
-    /// What it costs at `price`.
+    /// What it costs at `price`, or as its provider, of that kind, said.
     ///
     /// # Errors
     /// If that cannot be told exactly.
-    pub fn cost(&self, price: &Price) -> Result<NanoUsd, Unknown> {
+    pub fn cost(&self, price: &Price, kind: &str) -> Result<NanoUsd, Unknown> {
         if self.outcome == Outcome::Unsettled {
             return Err(Unknown::Unsettled);
         }
         if self.usage_estimated != 0 {
             return Err(Unknown::Estimated);
+        }
+        let invoiced = self.usage_json.as_deref().and_then(|usage| response::reported_cost(usage, kind));
+        if let Some(invoiced) = invoiced {
+            return Ok(price.charge(invoiced));
         }
         if self.rolled_up == 0 && price.is_tiered() {
             return Err(Unknown::Tier);
@@ -202,29 +206,46 @@ mod tests {
     fn a_cost_is_computed_again_to_the_nano_dollar_or_not_at_all() {
         let mini = price("openai", "gpt-4o-mini");
         let usage = Usage { input: 100, cache_read: 10, output: 20, ..Usage::default() };
-        assert_eq!(charged(json!({})).cost(&mini), Ok(mini.cost(&usage, None)));
-        assert_eq!(charged(json!({"outcome": "unsettled"})).cost(&mini), Err(Unknown::Unsettled));
-        assert_eq!(charged(json!({"usage_estimated": 1})).cost(&mini), Err(Unknown::Estimated));
+        assert_eq!(charged(json!({})).cost(&mini, "openai"), Ok(mini.cost(&usage, None)));
+        assert_eq!(charged(json!({"outcome": "unsettled"})).cost(&mini, "openai"), Err(Unknown::Unsettled));
+        assert_eq!(charged(json!({"usage_estimated": 1})).cost(&mini, "openai"), Err(Unknown::Estimated));
 
         let tiered = price("openai", "gpt-5");
         assert!(tiered.is_tiered());
         let flex = charged(json!({"service_tier": "flex"}));
-        assert_eq!(flex.cost(&tiered), Ok(tiered.cost(&usage, Some("flex"))));
-        assert_ne!(flex.cost(&tiered), charged(json!({})).cost(&tiered));
-        assert_eq!(charged(json!({"rolled_up": 0})).cost(&tiered), Err(Unknown::Tier));
+        assert_eq!(flex.cost(&tiered, "openai"), Ok(tiered.cost(&usage, Some("flex"))));
+        assert_ne!(flex.cost(&tiered, "openai"), charged(json!({})).cost(&tiered, "openai"));
+        assert_eq!(charged(json!({"rolled_up": 0})).cost(&tiered, "openai"), Err(Unknown::Tier));
+    }
+
+    #[test]
+    fn what_the_provider_invoiced_stays_what_it_costs() {
+        let grok = price("xai", "grok-4.5");
+        let usage_json = r#"{"prompt_tokens":110,"completion_tokens":20,"cost_in_usd_ticks":37756000}"#;
+        let row = charged(json!({"usage_json": usage_json}));
+        assert_eq!(row.cost(&grok, "xai"), Ok(NanoUsd(3_775_600)));
+        assert_ne!(
+            row.cost(&grok, "openai"),
+            Ok(NanoUsd(3_775_600)),
+            "of another kind the field means nothing"
+        );
     }
 
     #[test]
     fn sums_of_classes_are_taken_apart_by_the_providers_usage() {
         let audio = price("openai", "gpt-audio");
         let unknown = charged(json!({"cache_read_tokens": 0, "audio_tokens": 50}));
-        assert_eq!(unknown.cost(&audio), Err(Unknown::Classes));
+        assert_eq!(unknown.cost(&audio, "openai"), Err(Unknown::Classes));
         let usage_json = r#"{"prompt_tokens":130,"completion_tokens":40,"prompt_tokens_details":{"audio_tokens":30},"completion_tokens_details":{"audio_tokens":20}}"#;
         let known = charged(json!({"cache_read_tokens": 0, "audio_tokens": 50, "usage_json": usage_json}));
         let usage = Usage { input: 100, input_audio: 30, output: 20, output_audio: 20, ..Usage::default() };
-        assert_eq!(known.cost(&audio), Ok(audio.cost(&usage, None)));
+        assert_eq!(known.cost(&audio, "openai"), Ok(audio.cost(&usage, None)));
         let other = charged(json!({"cache_read_tokens": 0, "audio_tokens": 51, "usage_json": usage_json}));
-        assert_eq!(other.cost(&audio), Err(Unknown::Classes), "a usage that is not the row's says nothing");
+        assert_eq!(
+            other.cost(&audio, "openai"),
+            Err(Unknown::Classes),
+            "a usage that is not the row's says nothing"
+        );
     }
 
     #[test]

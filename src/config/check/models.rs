@@ -364,6 +364,11 @@ impl Names {
         (!broken).then_some(targets)
     }
 
+    /// Whether a provider of this name can be called.
+    pub(super) fn has_provider(&self, name: &str) -> bool {
+        self.providers.contains(name)
+    }
+
     /// Reports a name that should begin with the name of a provider and does not.
     pub(super) fn check_qualified(&self, entry: &Named<'_>, problems: &mut Problems) -> bool {
         const EXPECTED: &str = "`provider/model` with the name of a configured provider";

@@ -92,6 +92,22 @@ impl Claude {
         }
     }
 
+    /// How it is told not to think before it answers: Sonnet 5.5 has a word of its own
+    /// (<https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5>, read 2026-11-21).
+    pub(super) fn quiet(self) -> &'static str {
+        if self.family == Family::Sonnet && self.version >= (5, 5) { "between_tools" } else { "disabled" }
+    }
+
+    /// Can be made to call a tool. Fable 5.1, Opus 5.5, Sonnet 5.5 and later refuse `any` and `tool`
+    /// (<https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5>, read 2026-11-21).
+    pub(super) fn forces(self) -> bool {
+        match self.family {
+            Family::Upper => self.version < (5, 1),
+            Family::Opus | Family::Sonnet => self.version < (5, 5),
+            Family::Haiku | Family::Foreign => true,
+        }
+    }
+
     /// The level of effort nearest to the one asked for (<https://platform.claude.com/docs/en/build-with-claude/effort>,
     /// read 2026-11-21); `None` if the model knows none, or nobody knows the word.
     pub(super) fn effort(self, asked: &str) -> Option<&'static str> {

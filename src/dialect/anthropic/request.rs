@@ -5,7 +5,7 @@
 
 mod write;
 
-pub use write::write;
+pub use write::{write, write_count};
 
 use super::{
     OWN,

@@ -64,7 +64,10 @@ pub(super) fn tier(metadata: &Value) -> Option<String> {
 
 /// As a client of Google expects it.
 pub(super) fn write(reported: Option<&Reported>, tier: Option<&str>) -> Option<Value> {
-    let reported = reported?;
+    let tier = tier.map(|tier| json!(if tier == "default" { "standard" } else { tier }));
+    let Some(reported) = reported else {
+        return tier.map(|tier| json!({ "serviceTier": tier }));
+    };
     if let Ok(own @ Value::Object(_)) = serde_json::from_str::<Value>(&reported.json)
         && read(&own).is_some_and(|read| read.usage == reported.usage)
     {
@@ -94,9 +97,6 @@ pub(super) fn write(reported: Option<&Reported>, tier: Option<&str>) -> Option<V
         let details = by_modality(usage.output_audio, usage.output.saturating_add(usage.output_audio));
         written.insert("candidatesTokensDetails".to_owned(), details);
     }
-    if let Some(tier) = tier {
-        let tier = if tier == "default" { "standard" } else { tier };
-        written.insert("serviceTier".to_owned(), json!(tier));
-    }
+    written.extend(tier.map(|tier| ("serviceTier".to_owned(), tier)));
     Some(Value::Object(written))
 }

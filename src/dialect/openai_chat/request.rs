@@ -13,7 +13,11 @@ mod weigh;
 pub use edits::{Cap, Edits};
 pub use input::{Images, InputSize};
 
-use crate::{dialect::Dialect, model::request::Request, refusal::Refusal};
+use crate::{
+    dialect::{Dialect, task::Task},
+    model::request::Request,
+    refusal::Refusal,
+};
 use edits::{CapPlace, Spans};
 use input::Messages;
 use serde::{
@@ -67,6 +71,8 @@ pub struct ChatRequest {
     pub canonical: Option<Box<Request>>,
     /// Whether what is read may be written to a provider's cache for an hour.
     pub hour_cache: bool,
+    /// What is asked for, if not a conversation.
+    pub task: Task,
     spans: Spans,
 }
 
@@ -213,6 +219,7 @@ impl ChatRequest {
             dialect: Dialect::OpenAiChat,
             canonical: None,
             hour_cache: false,
+            task: Task::Converse,
             spans: Spans {
                 start: text.find('{').map_or(0, |at| at + 1),
                 model: span(model_value),

@@ -1,6 +1,6 @@
 //! Reading a chat answer that is not streamed, and OpenAI's usage object.
 
-use crate::model::usage::Usage;
+use crate::model::{money::NanoUsd, usage::Usage};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,6 +20,8 @@ pub struct Answer {
     pub content_bytes: usize,
     /// A 200 whose body is an error.
     pub error: Option<String>,
+    /// What a ranking is billed by, where it is not by tokens.
+    pub search_units: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +57,7 @@ pub fn read(body: &[u8]) -> Option<Answer> {
         id: wire.id.map(Cow::into_owned),
         content_bytes: choices.map_or(0, |value| value.get().len()),
         error,
+        search_units: None,
     })
 }
 
@@ -138,6 +141,67 @@ pub fn usage(text: &str) -> Option<Usage> {
     })
 }
 
+/// What some providers say a request cost.
+#[derive(Deserialize)]
+struct WireCost<'a> {
+    #[serde(borrow, default)]
+    cost: Option<&'a RawValue>,
+    #[serde(default)]
+    is_byok: Option<bool>,
+    #[serde(borrow, default)]
+    cost_details: Option<&'a RawValue>,
+    #[serde(default)]
+    cost_in_usd_ticks: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct WireCostDetails<'a> {
+    #[serde(borrow, default)]
+    upstream_inference_cost: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireTotalCost<'a> {
+    #[serde(borrow, default)]
+    total_cost: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    currency: Option<Cow<'a, str>>,
+}
+
+/// What a provider of this kind says the request cost, in a usage object of chat or of Responses, rounded up to a nano-dollar.
+/// `None` if it does not say, or not so that it can be told exactly.
+///
+/// - OpenRouter: `cost` in credits, which are dollars; with a key of one's own (`is_byok`) that is its fee, and what the
+///   model's provider bills is `cost_details.upstream_inference_cost`
+///   (<https://openrouter.ai/docs/use-cases/usage-accounting>, read 2026-11-21).
+/// - xAI: `cost_in_usd_ticks`, ten billion to the dollar (<https://docs.x.ai/developers/cost-tracking>, read 2026-11-21).
+/// - Perplexity: `cost.total_cost` in dollars (<https://docs.perplexity.ai/docs/agent-api>, read 2026-11-21).
+#[must_use]
+pub fn reported_cost(usage_json: &str, kind: &str) -> Option<NanoUsd> {
+    const TICKS_PER_NANO: u64 = 10;
+    if !["openrouter", "xai", "perplexity"].contains(&kind) {
+        return None;
+    }
+    let wire: WireCost<'_> = serde_json::from_str(usage_json).ok()?;
+    let dollars = |value: &RawValue| NanoUsd::parse_usd_up(value.get());
+    match kind {
+        "xai" => i64::try_from(wire.cost_in_usd_ticks?.div_ceil(TICKS_PER_NANO)).ok().map(NanoUsd),
+        "openrouter" => {
+            let fee = dollars(wire.cost?)?;
+            if !wire.is_byok.unwrap_or(false) {
+                return Some(fee);
+            }
+            let details: WireCostDetails<'_> = serde_json::from_str(wire.cost_details?.get()).ok()?;
+            Some(fee.plus(dollars(details.upstream_inference_cost?)?))
+        }
+        _ => {
+            let cost: WireTotalCost<'_> = serde_json::from_str(wire.cost?.get()).ok()?;
+            let in_dollars = cost.currency.is_none_or(|currency| currency == "USD");
+            dollars(cost.total_cost?).filter(|_| in_dollars)
+        }
+    }
+}
+
 /// The message of a provider's error body, shortened; for the ledger and the log.
 #[must_use]
 pub fn error_text(body: &[u8]) -> String {
@@ -174,6 +238,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_provider_says_it_cost_is_read_where_it_means_dollars() {
+        let cost = |kind, usage| reported_cost(usage, kind).map(|cost| cost.0);
+        let routed = r#"{"prompt_tokens":1,"cost":0.0004970133333333333,"is_byok":false,"cost_details":{"upstream_inference_cost":19}}"#;
+        assert_eq!(cost("openrouter", routed), Some(497_014));
+        assert_eq!(cost("openrouter", r#"{"cost":0}"#), Some(0));
+        let own_key = r#"{"cost":0.00001,"is_byok":true,"cost_details":{"upstream_inference_cost":8.6e-05}}"#;
+        assert_eq!(cost("openrouter", own_key), Some(96_000));
+        assert_eq!(cost("openrouter", r#"{"cost":0.00001,"is_byok":true}"#), None);
+        assert_eq!(cost("xai", r#"{"cost_in_usd_ticks":37756000}"#), Some(3_775_600));
+        assert_eq!(cost("xai", r#"{"cost_in_usd_ticks":1}"#), Some(1));
+        assert_eq!(cost("xai", r#"{"cost":1}"#), None);
+        let searched = r#"{"cost":{"currency":"USD","input_cost":0.001,"total_cost":0.0062}}"#;
+        assert_eq!(cost("perplexity", searched), Some(6_200_000));
+        assert_eq!(cost("perplexity", r#"{"cost":{"currency":"EUR","total_cost":1}}"#), None);
+        // A server of one's own may mean anything by it.
+        assert_eq!(cost("openai-compatible", routed), None);
+        for broken in ["", "[]", r#"{"cost":-1}"#, r#"{"cost":null}"#, r#"{"cost":"1"}"#] {
+            assert_eq!(cost("openrouter", broken), None, "{broken}");
+        }
+    }
+
+    #[test]
     fn an_error_in_a_200_is_seen() {
         let answer = read(br#"{"error":{"message":"overloaded","code":529}}"#).unwrap();
         assert_eq!(answer.error.as_deref(), Some("overloaded"));
@@ -198,6 +284,7 @@ mod tests {
         fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&body);
             let _ = error_text(&body);
+            let _ = reported_cost(&String::from_utf8_lossy(&body), "openrouter");
         }
     }
 }

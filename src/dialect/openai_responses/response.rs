@@ -15,6 +15,9 @@ use serde_json::{Map, Value, json};
 /// How the made-up id of thoughts ends that are nothing but Anthropic's `redacted_thinking`.
 pub(super) const REDACTED: &str = "_redacted";
 
+/// How the made-up id of a proof begins that belongs to a call; the call's id follows.
+pub(super) const PROOF_OF: &str = "rs_of_";
+
 /// A provider's answer.
 ///
 /// # Errors

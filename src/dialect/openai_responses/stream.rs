@@ -1,5 +1,6 @@
 //! A stream of Responses events to and from the steps of an answer.
 
+mod items;
 mod reader;
 mod writer;
 

@@ -7,14 +7,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod answers;
+mod made;
 mod recorded;
+mod requests;
 
 use super::*;
 use crate::{
     dialect::{Order, Reader as _, Show, Writer as _},
     model::{
         answer::{Answer, Assembly, Delta},
-        request::Request,
+        request::{Request, Turn},
     },
 };
 use serde_json::{Value, json};
@@ -83,4 +86,11 @@ fn shown(mut answer: Answer) -> Answer {
         reported.cost_nanousd = None;
     }
     answer
+}
+
+/// A request of another dialect.
+fn foreign(dialect: Dialect, turns: Vec<Turn>) -> Request {
+    let mut request = Request::new(dialect, "m".to_owned());
+    request.turns = turns;
+    request
 }

@@ -18,41 +18,72 @@ fn any_class(input: u64, output: u64) -> Extent {
     Extent { input, input_audio: input, output, hour_cache: true }
 }
 
-/// All standard and tier scales of a row.
-fn scales(model: &Model) -> impl Iterator<Item = &Scale> {
-    std::iter::once(&model.standard).chain(model.tiers.iter().map(|(_, scale)| scale))
+/// The rates of a request of no size.
+fn base(price: &Price, tier: Option<&str>) -> Rates {
+    let levels = if tier.is_some() { price.tier(tier).unwrap() } else { price.standard() };
+    reachable(levels, 0).next().unwrap()
 }
 
-#[test]
-fn the_table_is_sorted_without_doubles_so_that_binary_search_finds_every_row() {
-    assert!(table::MODELS.len() >= 50, "{}", table::MODELS.len());
-    assert!(table::MODELS.is_sorted_by(|a, b| (a.provider, a.name) < (b.provider, b.name)));
-    for model in table::MODELS {
-        let found = row(model.provider, model.name).map(|found| found.name);
-        assert_eq!(found, Some(model.name));
-    }
+/// Every line: kind, model and price.
+fn lines() -> impl Iterator<Item = (&'static str, &'static str, Price)> {
+    table::TABLE.lines().map(|line| {
+        let (kind, model) = line.split_once(' ').unwrap().0.split_once('/').unwrap();
+        (kind, model, price(kind, model))
+    })
 }
 
 #[test]
 fn every_row_makes_sense() {
-    for model in table::MODELS {
-        let name = model.name;
-        assert!(model.context_tokens > 0, "{name}");
-        for scale in scales(model) {
-            assert!(scale.above.is_sorted_by(|a, b| a.0 < b.0), "{name}: thresholds ascend");
-            for rates in scale.reachable(u64::MAX) {
-                // From $0.005 to $1,000 per million: a slip of a power of ten shows.
-                assert!((5_000..=1_000_000_000).contains(&rates.input.0), "{name}: {rates:?}");
-                assert!(rates.output.0 <= 1_000_000_000, "{name}: {rates:?}");
-                assert!(rates.cache_read <= rates.input, "{name}: a cache read is a discount");
-                assert!(rates.cache_write_1h >= rates.cache_write_5m, "{name}: longer is dearer");
-                assert_eq!(rates.output.0 == 0, model.output_tokens == 0, "{name}: only embeddings are free");
+    for (kind, name, price) in lines() {
+        assert!(crate::provider::by_name(kind).is_some_and(|kind| kind.priced_as.is_none()), "{kind}");
+        assert!(price.context_tokens.is_none_or(|tokens| tokens > 0), "{kind}/{name}");
+        let Rating::Table(sheet) = price.rating else { panic!("{kind}/{name}") };
+        for tier in std::iter::once(None).chain(sheet.tiers().map(Some)) {
+            for (_, rates) in sheet.levels(tier).unwrap() {
+                // From $0.002 to $1,000 per million: a slip of a power of ten shows.
+                let free = price.search_unit.is_some();
+                assert!(free || (2_000..=1_000_000_000).contains(&rates.input.0), "{kind}/{name}: {rates:?}");
+                assert!(rates.output.0 <= 1_000_000_000, "{kind}/{name}: {rates:?}");
+                assert!(rates.cache_read <= rates.input, "{kind}/{name}: a cache read is a discount");
+                assert!(rates.cache_write_1h >= rates.cache_write_5m, "{kind}/{name}: longer is dearer");
+                let answers = price.output_tokens != Some(0);
+                assert!(
+                    answers || rates.output.0 == 0,
+                    "{kind}/{name}: what does not answer has no output price"
+                );
+                assert!(!answers || rates.output.0 > 0, "{kind}/{name}: no answer is free");
             }
         }
-        assert!(
-            model.tiers.iter().all(|(tier, _)| ["fast", "flex", "priority", "ultrafast"].contains(tier)),
-            "{name}"
-        );
+    }
+}
+
+#[test]
+fn every_kind_with_models_of_its_own_has_prices_for_them() {
+    let kinds: Vec<&str> = lines().map(|(kind, ..)| kind).collect();
+    for (kind, models) in [
+        ("openai", 40),
+        ("anthropic", 14),
+        ("gemini", 20),
+        ("vertex", 10),
+        ("azure", 150),
+        ("bedrock", 200),
+        ("mistral", 40),
+        ("cohere", 12),
+        ("groq", 5),
+        ("deepseek", 8),
+        ("alibaba", 35),
+        ("moonshot", 8),
+        ("zhipu", 12),
+        ("xai", 30),
+        ("together", 30),
+        ("fireworks", 100),
+        ("perplexity", 50),
+        ("cerebras", 5),
+        ("cloudflare", 20),
+        ("openrouter", 80),
+    ] {
+        let count = kinds.iter().filter(|name| **name == kind).count();
+        assert!(count >= models, "{kind} has {count}");
     }
 }
 
@@ -71,7 +102,7 @@ fn prices_are_those_of_the_providers_pages() {
         ("deepseek", "deepseek-v4-pro", ["1.32", "0.044", "1.32", "1.32", "3.96"]),
     ];
     for (provider, model, dollars) in pages {
-        let rates = price(provider, model).standard.base;
+        let rates = base(&price(provider, model), None);
         let cells = [rates.input, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h, rates.output];
         let said = dollars.map(|text| PicoUsd::parse_usd(&format!("{text}e-6")).unwrap());
         assert_eq!(cells, said, "{model}");
@@ -87,7 +118,7 @@ fn prices_are_those_of_the_providers_pages() {
         ("gpt-4.1", ["3.5", "0.875", "14"]),
     ];
     for (model, dollars) in priority {
-        let rates = price("openai", model).tier(Some("priority")).unwrap().base;
+        let rates = base(&price("openai", model), Some("priority"));
         let said = dollars.map(|text| PicoUsd::parse_usd(&format!("{text}e-6")).unwrap());
         assert_eq!([rates.input, rates.cache_read, rates.output], said, "{model}");
     }
@@ -133,7 +164,7 @@ fn the_table_goes_by_kind_and_overrides_go_by_name() {
     let own = PriceOverride { input: PicoUsd(7), output: PicoUsd(9), ..PriceOverride::default() };
     let by_name = overrides("openai-eu/gpt-4o", own);
     let eu = price_of(&by_name, "openai-eu", "openai", "gpt-4o").unwrap();
-    assert_eq!(eu.standard.base, rates([7, 7, 7, 7, 7, 9, 9, 9]));
+    assert_eq!(base(&eu, None), rates([7, 7, 7, 7, 7, 9, 9, 9]));
     assert_eq!(eu.version, None);
     assert_eq!(price_of(&by_name, "openai", "openai", "gpt-4o"), Some(price("openai", "gpt-4o")));
     let other = price_of(&by_name, "openai-eu", "openai", "gpt-4o-mini").unwrap();
@@ -183,7 +214,65 @@ fn a_mock_model_costs_what_its_namesake_costs() {
     }
     let own = PriceOverride { input: PicoUsd(5), ..PriceOverride::default() };
     let free_output = price_of(&overrides("mock/gpt-4o", own), "mock", "mock", "gpt-4o").unwrap();
-    assert_eq!(free_output.standard.base, rates([5, 5, 5, 5, 5, 0, 0, 0]));
+    assert_eq!(base(&free_output, None), rates([5, 5, 5, 5, 5, 0, 0, 0]));
+}
+
+#[test]
+fn a_deployment_costs_what_the_line_it_names_costs_and_a_region_may_have_its_own() {
+    let mut policy = Policy::default();
+    policy.priced_like.insert("azure/chat-prod".to_owned(), "azure/eu/gpt-5.4".to_owned());
+    let like = price_in(&policy, "azure", "azure", "chat-prod").unwrap();
+    assert_eq!(like, price("azure", "eu/gpt-5.4"));
+    assert!(
+        base(&like, None).input > base(&price("azure", "gpt-5.4"), None).input,
+        "the data zone is dearer"
+    );
+    assert_eq!(price_in(&policy, "azure", "azure", "other"), None);
+    assert_eq!(price("azure-deployments", "gpt-5.4"), price("azure", "gpt-5.4"));
+
+    let global = base(&price("bedrock", "global.anthropic.claude-opus-5"), None);
+    let regional = base(&price("bedrock", "eu.anthropic.claude-opus-5"), None);
+    assert_eq!(global.input.0 * 11, regional.input.0 * 10, "a regional profile is a tenth dearer");
+    assert!(is_listed("bedrock/ap-south-1/meta.llama3-8b-instruct-v1:0") && !is_listed("bedrock/x"));
+    assert!(!is_listed("mock/anything") && !is_listed("gpt-4o"));
+}
+
+#[test]
+fn a_markup_is_on_every_amount_and_rounded_up_once() {
+    let mut policy = Policy { version: 7, ..Policy::default() };
+    policy.markups.insert("*".to_owned(), 1_200_000);
+    policy.markups.insert("xai".to_owned(), 850_000);
+    let million = Usage { input: 1_000_000, output: 1_000_000, ..Usage::default() };
+    let mini = price_in(&policy, "openai", "openai", "gpt-4o-mini").unwrap();
+    assert_eq!(mini.cost(&million, None), NanoUsd(900_000_000));
+    assert_eq!(mini.cost(&Usage { input: 1, ..Usage::default() }, None), NanoUsd(180));
+    assert_eq!(mini.charge(NanoUsd(101)), NanoUsd(122), "121.2 nano-dollars");
+    assert_eq!(mini.headline(), (PicoUsd(180_000), PicoUsd(720_000)));
+    assert_eq!(mini.version_text(policy.version), format!("{PRICE_TABLE_VERSION}*1.2@7"));
+    let grok = price_in(&policy, "xai", "xai", "grok-4.5").unwrap();
+    assert_eq!(grok.cost(&million, None), NanoUsd(13_600_000_000), "above 200,000 tokens: (4 + 12) × 0.85");
+    assert_eq!(grok.charge(NanoUsd(1_000)), NanoUsd(850));
+    assert_eq!(grok.version_text(7), format!("{PRICE_TABLE_VERSION}*0.85@7"));
+
+    let own = PriceOverride { input: PicoUsd(1_000_000), output: PicoUsd(0), ..PriceOverride::default() };
+    policy.prices = overrides("lab/m", own);
+    let lab = price_in(&policy, "lab", "openai-compatible", "m").unwrap();
+    assert_eq!(lab.cost(&million, None), NanoUsd(1_200_000_000));
+    assert_eq!(lab.version_text(7), "override*1.2@7");
+    let plain = price_in(&Policy::default(), "openai", "openai", "gpt-4o-mini").unwrap();
+    assert_eq!(
+        (plain.version_text(7), plain.charge(NanoUsd(101))),
+        (PRICE_TABLE_VERSION.to_owned(), NanoUsd(101))
+    );
+}
+
+#[test]
+fn rankings_are_paid_by_the_search_and_not_by_the_token() {
+    let rerank = price("cohere", "rerank-v3.5");
+    assert_eq!(rerank.cost_of_search_units(1), NanoUsd(2_000_000), "$2 per thousand");
+    assert_eq!(rerank.cost_of_search_units(3), NanoUsd(6_000_000));
+    assert_eq!(rerank.cost(&Usage { input: 1_000_000, ..Usage::default() }, None), NanoUsd::ZERO);
+    assert_eq!(price("openai", "gpt-4o").cost_of_search_units(3), NanoUsd::ZERO);
 }
 
 #[test]
@@ -300,69 +389,25 @@ fn usage_of(openai: &Value) -> Usage {
     }
 }
 
-/// The price of an oracle model the table does not have, from the oracle's own price entry.
-fn price_of_entry(entry: &Value) -> Price {
-    let read = |entry: &Value, field: &str| {
-        entry.get(field).map(|number| PicoUsd::parse_usd(&number.to_string()).unwrap())
-    };
-    let level = |entry: &Value, suffix: &str| {
-        let cell = |stem: &str| read(entry, &format!("{stem}{suffix}"));
-        let input = cell("input_cost_per_token").unwrap();
-        let write = cell("cache_creation_input_token_cost").unwrap_or(input);
-        let output = cell("output_cost_per_token").unwrap();
-        Rates {
-            input,
-            cache_read: cell("cache_read_input_token_cost").unwrap_or(input),
-            cache_write_5m: write,
-            cache_write_1h: cell("cache_creation_input_token_cost_above_1hr").unwrap_or(write),
-            input_audio: input,
-            output,
-            reasoning: cell("output_cost_per_reasoning_token").unwrap_or(output),
-            output_audio: output,
-        }
-    };
-    let (base, above) = match entry.get("tiered_pricing").and_then(Value::as_array) {
-        Some(ranges) => {
-            let from = |range: &Value| range["range"][0].as_f64().unwrap() as u64;
-            let above = ranges[1..].iter().map(|range| (from(range), level(range, ""))).collect();
-            (level(&ranges[0], ""), above)
-        }
-        None if entry.get("input_cost_per_token_above_200k_tokens").is_some() => {
-            (level(entry, ""), vec![(200_000, level(entry, "_above_200k_tokens"))])
-        }
-        None => (level(entry, ""), Vec::new()),
-    };
-    Price {
-        standard: Scale { base, above: Box::leak(above.into_boxed_slice()) },
-        tiers: &[],
-        context_tokens: None,
-        output_tokens: None,
-        web_search: None,
-        version: None,
-    }
-}
-
 #[test]
 fn all_oracle_cases_agree_to_the_nano_dollar() {
     let oracle: Value =
         serde_json::from_str(include_str!("../../../tests/fixtures/oracles/cost_cases.json")).unwrap();
     let cases = oracle["cases"].as_array().unwrap();
-    let (mut from_table, mut from_entry) = (0, 0);
     for case in cases {
         let name = case["model"].as_str().unwrap();
-        let entry = &oracle["prices"][name];
-        let provider = entry["litellm_provider"].as_str().unwrap();
-        let model = name.strip_prefix(&format!("{provider}/")).unwrap_or(name);
-        let price = match price_of(&BTreeMap::new(), provider, provider, model) {
-            Some(price) => {
-                from_table += 1;
-                price
-            }
-            None => {
-                from_entry += 1;
-                price_of_entry(entry)
-            }
+        let family = oracle["prices"][name]["litellm_provider"].as_str().unwrap();
+        let kind = match family {
+            "dashscope" => "alibaba",
+            "bedrock_converse" => "bedrock",
+            "vertex_ai-language-models" => "vertex",
+            "cohere_chat" => "cohere",
+            "zai" => "zhipu",
+            "together_ai" => "together",
+            other => other,
         };
+        let model = name.strip_prefix(&format!("{family}/")).unwrap_or(name);
+        let price = price(kind, model);
         // The oracle sums in binary floating point: its dollars are exact to a small part of a pico-dollar.
         let expected_pico = case["expected_usd"].as_f64().unwrap() * 1e12;
         assert!((expected_pico - expected_pico.round()).abs() < 0.01, "{case}");
@@ -376,7 +421,7 @@ fn all_oracle_cases_agree_to_the_nano_dollar() {
             "{case}"
         );
     }
-    assert_eq!((cases.len(), from_table, from_entry), (80, 63, 17));
+    assert_eq!(cases.len(), 80);
 }
 
 fn any_price() -> impl Strategy<Value = Price> {
@@ -392,7 +437,10 @@ fn any_price() -> impl Strategy<Value = Price> {
             Price::overridden(&own, None)
         },
     );
-    prop_oneof![4 => (0..table::MODELS.len()).prop_map(|at| Price::built_in(&table::MODELS[at])), 1 => own]
+    let listed: Vec<Price> = lines().map(|(_, _, price)| price).collect();
+    let factor = prop_oneof![2 => Just(Factor::ONE), 1 => (0..5_000_000u64).prop_map(Factor)];
+    (prop_oneof![4 => prop::sample::select(listed), 1 => own], factor)
+        .prop_map(|(price, factor)| Price { factor, ..price })
 }
 
 fn any_tier() -> impl Strategy<Value = Option<&'static str>> {
@@ -449,7 +497,7 @@ proptest! {
         price in any_price(), input in 0..100_000u64, output in 0..100_000u64,
     ) {
         // So a hold is never larger than it must be, given what is known.
-        let rates = price.standard.base;
+        let rates = base(&price, None);
         let dearest = rates.dearest_text(true).max(rates.input_audio);
         let mut usage = Usage::default();
         for (class, count) in [
@@ -464,10 +512,13 @@ proptest! {
                 break;
             }
         }
-        if rates.output_audio > rates.output {
-            usage.output_audio = output;
-        } else {
+        let dearest = rates.dearest_output();
+        if rates.output == dearest {
             usage.output = output;
+        } else if rates.reasoning == dearest {
+            usage.reasoning = output;
+        } else {
+            usage.output_audio = output;
         }
         prop_assert_eq!(price.upper_bound(&any_class(input, output), None), price.cost(&usage, None));
     }

@@ -24,9 +24,37 @@ const OUTPUT_CAP_TOKENS: u64 = 4_096;
 /// What stands for the user's words where a conversation begins with the model's: Anthropic demands that the user begins.
 const FIRST_WORDS: &str = ".";
 
+/// Members that the token counter refuses: it counts what is asked, and answers nothing.
+const ANSWERING: [&str; 11] = [
+    "max_tokens",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "stop_sequences",
+    "metadata",
+    "service_tier",
+    "container",
+    "inference_geo",
+    "diagnostics",
+];
+
+/// A request to the provider's token counter.
+#[must_use]
+pub fn write_count(request: &Request, order: &Order<'_>) -> Written {
+    let (mut body, written) = compose(request, order);
+    body.retain(|name, _| !ANSWERING.contains(&name.as_str()));
+    Written { body: Value::Object(body).to_string().into_bytes(), ..written }
+}
+
 /// A provider's request.
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
+    let (body, written) = compose(request, order);
+    Written { body: Value::Object(body).to_string().into_bytes(), ..written }
+}
+
+fn compose(request: &Request, order: &Order<'_>) -> (Map<String, Value>, Written) {
     let claude = Claude::of(order.model);
     let mut draft = Draft::default();
     let mut body = Map::new();
@@ -37,9 +65,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
         draft.turn(turn, index, request);
     }
     let chosen = options::choose(request, claude, cap, &mut draft);
-    if let Some(instruction) = &chosen.instruction {
-        draft.system.push(json!({"type": "text", "text": instruction}));
-    }
+    draft.system.extend(chosen.instructions.iter().map(|text| json!({"type": "text", "text": text})));
     match draft.system.as_slice() {
         [] => {}
         [only] if only.as_object().is_some_and(|only| only.len() == 2 && only.contains_key("text")) => {
@@ -70,8 +96,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     } else {
         written.dropped.extend(request.extras.keys().cloned());
     }
-    written.body = Value::Object(body).to_string().into_bytes();
-    written
+    (body, written)
 }
 
 /// One message under way: the user's has results of tools first.
@@ -216,10 +241,18 @@ impl Draft {
         let (kind, source) = match media.kind {
             MediaKind::Image => ("image", image_source(media)),
             MediaKind::Document => ("document", document_source(media)),
-            MediaKind::Audio | MediaKind::Video => ("", None),
+            MediaKind::Audio => ("audio", None),
+            MediaKind::Video => ("video", None),
         };
         let Some(source) = source else {
-            self.written.refused.push(place.to_owned());
+            let what = match media.kind {
+                MediaKind::Audio | MediaKind::Video => kind.to_owned(),
+                MediaKind::Image | MediaKind::Document => {
+                    let article = if kind == "image" { "an" } else { "a" };
+                    format!("{article} {kind} of a kind or from a place that Anthropic does not take")
+                }
+            };
+            self.written.refused.push(format!("{place} ({what})"));
             return None;
         };
         let mut block = json!({"type": kind, "source": source});

@@ -216,8 +216,9 @@ impl Writer {
                 shown.state = State::Closed;
                 self.whole(&json!({"type": "redacted_thinking", "data": text}), out);
             }
-            (Kind::Text | Kind::Call, State::Closed) if carried(proof) => self.carry(proof, out),
-            (Kind::Text | Kind::Call, _) if carried(proof) => shown.proof = Some(proof.clone()),
+            // At once, so that no other call comes between.
+            (Kind::Call, _) | (Kind::Text, State::Closed) if carried(proof) => self.carry(proof, out),
+            (Kind::Text, _) if carried(proof) => shown.proof = Some(proof.clone()),
             _ => {}
         }
     }

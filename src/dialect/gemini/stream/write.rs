@@ -122,18 +122,28 @@ impl Writer {
         self.emit_part(at.choice, &Part { body, cache: None, signature }, out);
     }
 
-    /// Writes what is left of all parts of an answer; but for calls, unless all is said: their pieces may come between
-    /// those of others.
-    fn close_all(&mut self, choice: Option<u32>, calls: bool, out: &mut Vec<u8>) {
-        let open: Vec<At> = self
-            .open
-            .iter()
-            .filter(|(at, piece)| {
-                choice.is_none_or(|choice| at.choice == choice)
-                    && (calls || !matches!(piece.body, Body::ToolCall(_)))
-            })
-            .map(|(at, _)| *at)
-            .collect();
+    /// Writes what is left of all parts of an answer.
+    fn close_all(&mut self, choice: Option<u32>, out: &mut Vec<u8>) {
+        self.close_those(|at, _| choice.is_none_or(|choice| at.choice == choice), out);
+    }
+
+    /// Writes, before a part begins, what is complete of those before it. Calls are not: their pieces may come between
+    /// those of others. Nor are texts without a signature.
+    fn close_complete(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let complete = |at: &At, piece: &Piece| {
+            at.choice == choice
+                && match piece.body {
+                    Body::ToolCall(_) => false,
+                    Body::Native(..) => true,
+                    _ => piece.signature.is_some(),
+                }
+        };
+        self.close_those(complete, out);
+    }
+
+    fn close_those(&mut self, those: impl Fn(&At, &Piece) -> bool, out: &mut Vec<u8>) {
+        let open: Vec<At> =
+            self.open.iter().filter(|(at, piece)| those(at, piece)).map(|(at, _)| *at).collect();
         for at in open {
             self.close(at, out);
         }
@@ -162,7 +172,7 @@ impl Writer {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        self.close_all(None, true, out);
+        self.close_all(None, out);
         if self.choices.is_empty() {
             self.choices.insert(0, About::default());
         }
@@ -199,7 +209,7 @@ impl dialect::Writer for Writer {
                 }
             }
             Delta::Open(at, opened) => {
-                self.close_all(Some(at.choice), false, out);
+                self.close_complete(at.choice, out);
                 self.choices.entry(at.choice).or_default();
                 let body = match opened.clone() {
                     Opened::Text | Opened::Refusal => Body::Text(crate::model::part::Text::default()),
@@ -233,7 +243,7 @@ impl dialect::Writer for Writer {
             }
             Delta::Close(at) => self.close(*at, out),
             Delta::Finish(choice, finish) => {
-                self.close_all(Some(*choice), true, out);
+                self.close_all(Some(*choice), out);
                 self.choices.entry(*choice).or_default().finish = Some(finish.clone());
             }
             Delta::Usage(reported) => self.reported = Some(reported.clone()),

@@ -55,9 +55,10 @@ pub(super) fn read(
                 }
             }
             "reasoning" => {
-                let parts = read_reasoning(&mut item, &place)?;
+                let id = text(&mut item, "id", &format!("{place}.id"))?;
+                let parts = read_reasoning(&mut item, id.clone(), &place)?;
                 item.shift_remove("status");
-                on_model(turns, |turn| push_reasoning(turn, parts));
+                on_model(turns, |turn| push_reasoning(turn, parts, id.as_deref()));
             }
             _ => {
                 item.shift_insert(0, "type".to_owned(), Value::String(kind));
@@ -280,8 +281,11 @@ fn read_words(item: &mut Map<String, Value>, name: &str, place: &str) -> Result<
     Ok(words.join("\n\n"))
 }
 
-fn read_reasoning(item: &mut Map<String, Value>, place: &str) -> Result<Vec<Part>, Refusal> {
-    let id = text(item, "id", &format!("{place}.id"))?;
+fn read_reasoning(
+    item: &mut Map<String, Value>,
+    id: Option<String>,
+    place: &str,
+) -> Result<Vec<Part>, Refusal> {
     let summary = read_words(item, "summary", place)?;
     let content = read_words(item, "content", place)?;
     let encrypted = text(item, "encrypted_content", &format!("{place}.encrypted_content"))?;
@@ -325,17 +329,23 @@ pub(in super::super) fn thoughts(
     parts
 }
 
-/// Gemini puts proofs on texts and calls: where Responses has no place for them an item follows that holds nothing else.
-fn push_reasoning(turn: &mut Turn, parts: Vec<Part>) {
+/// Gemini puts proofs on texts and calls: where Responses has no place for them an item stands that holds nothing else. Of
+/// a call its made-up id tells which one, of a text it is the last before.
+fn push_reasoning(turn: &mut Turn, parts: Vec<Part>, id: Option<&str>) {
     if let [Part { body: Body::Reasoning(alone), signature: Some(signature), .. }] = parts.as_slice()
         && signature.maker == Dialect::Gemini
         && alone.text.is_empty()
-        && let Some(before) = turn.parts.last_mut()
-        && before.signature.is_none()
-        && matches!(before.body, Body::Text(_) | Body::ToolCall(_))
     {
-        before.signature = Some(signature.clone());
-        return;
+        let call = id.and_then(|id| id.strip_prefix(response::PROOF_OF));
+        let proved = turn.parts.iter_mut().rev().find(|part| match (&part.body, call) {
+            (Body::ToolCall(made), Some(id)) => made.id == id,
+            (Body::Text(_) | Body::ToolCall(_), None) => true,
+            _ => false,
+        });
+        if let Some(proved) = proved.filter(|part| part.signature.is_none()) {
+            proved.signature = Some(signature.clone());
+            return;
+        }
     }
     turn.parts.extend(parts);
 }

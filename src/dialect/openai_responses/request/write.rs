@@ -284,9 +284,11 @@ impl Items<'_> {
             None => return,
         };
         let id = reasoning.id.as_deref().unwrap_or(id);
+        // The words of an item whose summary came before.
         let joins = |last: &Value| {
             let is = |name: &str, word: &str| last.get(name).and_then(Value::as_str) == Some(word);
-            !id.is_empty() && is("type", "reasoning") && is("id", id) && last.get("content").is_none()
+            let open = ["content", "encrypted_content"].iter().all(|name| last.get(name).is_none());
+            !reasoning.summary && !id.is_empty() && is("type", "reasoning") && is("id", id) && open
         };
         if !self.list.last().is_some_and(joins) {
             let mut item = json!({"type": "reasoning", "summary": []});

@@ -1,12 +1,11 @@
 //! Steps → a client's events, or the whole response they come to.
 
-mod items;
-
 use super::super::{
     OWN,
-    response::{REDACTED, annotation},
+    response::{PROOF_OF, REDACTED, annotation, show_usage},
     unproof,
 };
+use super::items::{CONTENT, Item, Kind, Piece, SUMMARY, Words};
 use crate::{
     dialect::{self, Show},
     model::{
@@ -16,7 +15,6 @@ use crate::{
     },
     refusal::Refusal,
 };
-use items::{CONTENT, Item, Kind, Piece, SUMMARY, Words};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -89,6 +87,53 @@ impl Writer {
             Some(Finish::Filtered(_)) => Some("content_filter"),
             _ => None,
         }
+    }
+
+    /// A response object with all members that strict types need; the caller's own values where they are known.
+    fn envelope(&self, status: &str, output: Value, incomplete_details: Value) -> Value {
+        let own = self.id.as_deref().filter(|id| id.starts_with("resp_"));
+        let tier = match self.tier.as_deref() {
+            Some("standard") => Some("default"),
+            tier => tier.filter(|tier| matches!(*tier, "auto" | "default" | "flex" | "scale" | "priority")),
+        };
+        let mut response = json!({
+            "id": own.map_or_else(|| format!("resp_{}", self.show.id), str::to_owned),
+            "object": "response",
+            "created_at": self.show.created,
+            "status": status,
+            "background": false,
+            "error": null,
+            "incomplete_details": incomplete_details,
+            "instructions": null,
+            "max_output_tokens": null,
+            "max_tool_calls": null,
+            "model": self.model.as_deref().unwrap_or(&self.show.model),
+            "output": output,
+            "parallel_tool_calls": true,
+            "previous_response_id": null,
+            "prompt_cache_key": null,
+            "reasoning": {"effort": null, "summary": null},
+            "safety_identifier": null,
+            "service_tier": tier,
+            // Nothing is kept here that a later request could name.
+            "store": false,
+            "temperature": null,
+            "text": {"format": {"type": "text"}},
+            "tool_choice": "auto",
+            "tools": [],
+            "top_logprobs": 0,
+            "top_p": null,
+            "truncation": "disabled",
+            "usage": self.usage.as_ref().map(show_usage),
+            "user": null,
+            "metadata": {},
+        });
+        if let (Some(members), Some(Value::Object(echo))) = (response.as_object_mut(), &self.show.echo) {
+            for (name, value) in echo {
+                members.insert(name.clone(), value.clone());
+            }
+        }
+        response
     }
 
     fn event(&mut self, kind: &str, members: Value, out: &mut Vec<u8>) {
@@ -165,11 +210,10 @@ impl Writer {
             Opened::Reasoning { id, summary, redacted } => {
                 let piece = if *summary { SUMMARY } else { CONTENT };
                 let joins = |item: &Item| match &item.kind {
-                    Kind::Reasoning { summary, content, .. } => {
-                        item.done.is_none()
-                            && id.as_ref() == Some(&item.id)
-                            && !content.used
-                            && !(piece == SUMMARY && summary.used)
+                    // The words of an item whose summary came before.
+                    Kind::Reasoning { content, encrypted: None, .. } => {
+                        let same = item.done.is_none() && id.as_ref() == Some(&item.id);
+                        same && piece == CONTENT && !content.used
                     }
                     _ => false,
                 };
@@ -324,16 +368,20 @@ impl Writer {
             }
             Kind::Native(_) => {}
             _ if item.done.is_none() => item.proof = Some(signature.clone()),
-            _ => self.prove(signature, out),
+            _ => self.prove(index, signature, out),
         }
     }
 
     /// An item that holds a proof and nothing else, behind what it proves.
-    fn prove(&mut self, signature: &Signature, out: &mut Vec<u8>) {
+    fn prove(&mut self, proved: usize, signature: &Signature, out: &mut Vec<u8>) {
         let encrypted = Some(shown(signature)).filter(|text| !text.is_empty());
         if encrypted.is_some() {
+            let id = match self.items.get(proved).map(|item| &item.kind) {
+                Some(Kind::Call { call_id, .. }) => Some(format!("{PROOF_OF}{call_id}")),
+                _ => None,
+            };
             let (summary, content) = (Words::default(), Words::default());
-            let index = self.add(None, "rs", Kind::Reasoning { summary, content, encrypted }, out);
+            let index = self.add(id, "rs", Kind::Reasoning { summary, content, encrypted }, out);
             self.done(index, "completed", out);
         }
     }
@@ -431,7 +479,7 @@ impl Writer {
         let proof = item.proof.take();
         self.event("response.output_item.done", json!({"output_index": index, "item": shown}), out);
         if let Some(signature) = proof {
-            self.prove(&signature, out);
+            self.prove(index, &signature, out);
         }
     }
 

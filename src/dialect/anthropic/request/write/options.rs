@@ -23,7 +23,7 @@ const ANY_JSON: &str = "Answer with one JSON object and nothing else: no other w
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     pub(super) members: Map<String, Value>,
-    pub(super) instruction: Option<String>,
+    pub(super) instructions: Vec<String>,
 }
 
 impl Chosen {
@@ -76,15 +76,21 @@ pub(super) fn choose(request: &Request, claude: Claude, cap: u64, draft: &mut Dr
 
 /// Tools and the choice among them; whether one must be called.
 fn tools(request: &Request, claude: Claude, chosen: &mut Chosen, draft: &mut Draft) -> bool {
-    let allowed = match &request.tool_choice {
+    let must = matches!(
+        request.tool_choice,
+        Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
+    );
+    let cannot = must && request.dialect != OWN && !claude.forces();
+    let only: Option<&[String]> = match &request.tool_choice {
         Some(ToolChoice::Allowed { names, .. }) => Some(names),
+        Some(ToolChoice::Function(name)) if cannot => Some(std::slice::from_ref(name)),
         _ => None,
     };
     let mut tools = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
             // There is no choice among some: the others are not offered.
-            Tool::Function(function) if allowed.is_some_and(|names| !names.contains(&function.name)) => {}
+            Tool::Function(function) if only.is_some_and(|names| !names.contains(&function.name)) => {}
             Tool::Function(function) => tools.push(show_function(function, index, request, claude, draft)),
             Tool::Native(OWN, value) => tools.push(value.clone()),
             Tool::Native(..) => draft.written.refused.push(format!("tools[{index}]")),
@@ -97,6 +103,17 @@ fn tools(request: &Request, claude: Claude, chosen: &mut Chosen, draft: &mut Dra
     let mut choice = match &request.tool_choice {
         None if request.parallel_tool_calls == Some(false) => json!({"type": "auto"}),
         None => return false,
+        // Anthropic's own advice where a model cannot be forced: leave it the choice, and tell it.
+        Some(choice) if cannot => {
+            draft.written.dropped.push("tool_choice".to_owned());
+            chosen.instructions.push(match choice {
+                ToolChoice::Function(name) => {
+                    format!("Answer with a call of the tool '{name}', not with text.")
+                }
+                _ => "Answer with a call of one of the tools, not with text.".to_owned(),
+            });
+            json!({"type": "auto"})
+        }
         Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => json!({"type": "auto"}),
         Some(ToolChoice::None) => json!({"type": "none"}),
         Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => json!({"type": "any"}),
@@ -108,10 +125,7 @@ fn tools(request: &Request, claude: Claude, chosen: &mut Chosen, draft: &mut Dra
         members.insert("disable_parallel_tool_use".to_owned(), json!(!parallel));
     }
     chosen.insert("tool_choice", choice);
-    matches!(
-        request.tool_choice,
-        Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
-    )
+    must && !cannot
 }
 
 fn show_function(
@@ -181,7 +195,7 @@ fn thoughts(
             dropped.push(name.to_owned());
             return (None, claude.effort("low").map(str::to_owned));
         }
-        return (claude.thinks_unasked().then(|| json!({"type": "disabled"})), None);
+        return (claude.thinks_unasked().then(|| json!({"type": claude.quiet()})), None);
     }
     let level = asked.effort.as_deref().map(str::to_owned);
     if asked.enabled != Some(true) && !asked.adaptive && level.is_none() && asked.budget_tokens.is_none() {
@@ -285,7 +299,7 @@ fn format(request: &Request, claude: Claude, chosen: &mut Chosen, draft: &mut Dr
     };
     // The model is asked, but nothing holds it to it.
     draft.written.dropped.push("response_format".to_owned());
-    chosen.instruction = Some(instruction);
+    chosen.instructions.push(instruction);
     None
 }
 

@@ -1,6 +1,5 @@
-//! What a client has been told: items, their parts, and the response object around them.
+//! What a client has been told: items and their parts.
 
-use super::{super::super::response::show_usage, Writer};
 use crate::model::part::Signature;
 use serde_json::{Value, json};
 
@@ -86,54 +85,5 @@ impl Item {
             }
             Kind::Native(value) => value.clone(),
         }
-    }
-}
-
-impl Writer {
-    /// A response object with all members that strict types need; the caller's own values where they are known.
-    pub(super) fn envelope(&self, status: &str, output: Value, incomplete_details: Value) -> Value {
-        let own = self.id.as_deref().filter(|id| id.starts_with("resp_"));
-        let tier = match self.tier.as_deref() {
-            Some("standard") => Some("default"),
-            tier => tier.filter(|tier| matches!(*tier, "auto" | "default" | "flex" | "scale" | "priority")),
-        };
-        let mut response = json!({
-            "id": own.map_or_else(|| format!("resp_{}", self.show.id), str::to_owned),
-            "object": "response",
-            "created_at": self.show.created,
-            "status": status,
-            "background": false,
-            "error": null,
-            "incomplete_details": incomplete_details,
-            "instructions": null,
-            "max_output_tokens": null,
-            "max_tool_calls": null,
-            "model": self.model.as_deref().unwrap_or(&self.show.model),
-            "output": output,
-            "parallel_tool_calls": true,
-            "previous_response_id": null,
-            "prompt_cache_key": null,
-            "reasoning": {"effort": null, "summary": null},
-            "safety_identifier": null,
-            "service_tier": tier,
-            // Nothing is kept here that a later request could name.
-            "store": false,
-            "temperature": null,
-            "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
-            "top_logprobs": 0,
-            "top_p": null,
-            "truncation": "disabled",
-            "usage": self.usage.as_ref().map(show_usage),
-            "user": null,
-            "metadata": {},
-        });
-        if let (Some(members), Some(Value::Object(echo))) = (response.as_object_mut(), &self.show.echo) {
-            for (name, value) in echo {
-                members.insert(name.clone(), value.clone());
-            }
-        }
-        response
     }
 }
