@@ -26,6 +26,7 @@ PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "req
 
 # Of the claim that a thread is at.
 at = threading.local()
+printing = threading.Lock()
 
 
 def seen(response):
@@ -89,7 +90,7 @@ class Chat:
 
     def think(self, model, text):
         message = self.sdk.chat.completions.create(reasoning_effort="low", **self.asked(model, text)).choices[0].message
-        return message.model_extra.get("reasoning_content"), message.content
+        return message.model_extra.get("reasoning_content") or "", message.content
 
     def think_stream(self, model, text):
         thought = answer = ""
@@ -142,7 +143,8 @@ class Responses(Chat):
 
     @staticmethod
     def thoughts(response):
-        return "".join(part.text for item in response.output if item.type == "reasoning" for part in item.summary)
+        # Some providers give a summary, others what was thought itself.
+        return "".join(part.text for item in response.output if item.type == "reasoning" for part in [*item.summary, *(item.content or [])])
 
     def think(self, model, text):
         got = self.sdk.responses.create(reasoning={"effort": "low", "summary": "auto"}, **self.asked(model, text))
@@ -150,7 +152,7 @@ class Responses(Chat):
 
     def think_stream(self, model, text):
         events, final = self.streamed({**self.asked(model, text), "reasoning": {"effort": "low", "summary": "auto"}})
-        deltas = "".join(e.delta for e in events if e.type == "response.reasoning_summary_text.delta")
+        deltas = "".join(e.delta for e in events if e.type in ("response.reasoning_summary_text.delta", "response.reasoning_text.delta"))
         assert deltas == self.thoughts(final), (deltas, final)
         return deltas, final.output_text
 
@@ -338,7 +340,8 @@ def make(client):
         except BaseException:
             error = traceback.format_exc()
         name = f"{client.__name__}{' → ' + model if model else ''}: {what}"
-        print(json.dumps({"name": name, "model": model, "error": error, "calls": at.calls}), flush=True)
+        with printing:
+            print(json.dumps({"name": name, "model": model, "error": error, "calls": at.calls}), flush=True)
 
 
 with ThreadPoolExecutor(4) as threads:
