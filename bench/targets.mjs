@@ -19,6 +19,14 @@ prices:
   bench/gpt-4o-mini: { input: 0.15, output: 0.60 }
 `;
 
+// The same requests, answered by a provider of another format.
+const TRANSLATED = `
+providers:
+  bench: { kind: anthropic, base_url: "${UPSTREAM}", api_key: "secret://BENCH_KEY" }
+routes:
+  - { name: all, model: bench/claude-sonnet-4-5 }
+`;
+
 const target = (port, argv, more = {}) => ({ argv, port, url: `http://127.0.0.1:${port}/v1/chat/completions`, headers: [], env: {}, ...more });
 
 const anchor = (mode, port) => async () => target(port, serve({
@@ -26,7 +34,7 @@ const anchor = (mode, port) => async () => target(port, serve({
 }));
 
 /** The built gateway with a configuration, a customer and a key, made through its admin API on an empty database. */
-const gateway = (name, port, vars = {}, extraModules = []) => async () => {
+const gateway = (name, port, vars = {}, extraModules = [], config = CONFIG) => async () => {
   const dir = path.join("state", name);
   fs.rmSync(path.join(OUT, dir), { recursive: true, force: true });
   await migrate(name, port, dir);
@@ -39,7 +47,7 @@ const gateway = (name, port, vars = {}, extraModules = []) => async () => {
   const child = start(name, argv);
   try {
     await listening(port, child);
-    const key = await makeKey(port);
+    const key = await makeKey(port, config);
     return target(port, argv, { headers: [`authorization: Bearer ${key}`] });
   } finally {
     await stop(child);
@@ -62,7 +70,7 @@ async function migrate(name, port, dir) {
   }
 }
 
-async function makeKey(port) {
+async function makeKey(port, config) {
   const admin = async (method, where, body) => {
     const answer = await fetch(`http://127.0.0.1:${port}/admin/v1${where}`, {
       method, headers: { authorization: `Bearer ${ADMIN_TOKEN}` }, body: typeof body === "string" ? body : JSON.stringify(body),
@@ -71,7 +79,7 @@ async function makeKey(port) {
     if (!answer.ok) throw new Error(`${method} ${where} answered ${answer.status}: ${text}`);
     return JSON.parse(text);
   };
-  await admin("PUT", "/config", CONFIG);
+  await admin("PUT", "/config", config);
   const customer = await admin("POST", "/customers", { name: "bench" });
   // Limits that are checked and never reached.
   const limits = { budget_usd: { total: 1_000_000 }, rate_limit: { rpm: 100_000_000 } };
@@ -87,6 +95,8 @@ export const TARGETS = {
     modules: [["anchor.js", "workers/anchor.js"]], vars: { MODE: "state", UPSTREAM: `${UPSTREAM}/chat/completions` },
   }), { jsonOnly: true }),
   edgehold: gateway("edgehold", 9203),
+  // OpenAI in, Anthropic out.
+  "edgehold-translated": gateway("edgehold-translated", 9211, {}, [], TRANSLATED),
   "edgehold-no-admission": gateway("edgehold-no-admission", 9204, { EDGEHOLD_ADMISSION: "off" }),
   // Its wrangler.toml asks for this date and flag.
   "portkey-workerd": async () => target(9205, serve({

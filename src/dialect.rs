@@ -17,6 +17,7 @@ pub mod gemini;
 pub(crate) mod json;
 mod members;
 pub mod openai_chat;
+pub mod openai_completions;
 pub mod openai_embeddings;
 pub mod openai_responses;
 pub mod passed;

@@ -118,6 +118,11 @@ fn fingerprint(request: &ClientRequest) -> String {
     digest.update(request.method.as_bytes());
     digest.update(b"\n");
     digest.update(request.path.trim_end_matches('/').as_bytes());
+    // Gemini's streams are told apart by it.
+    if !request.query.is_empty() {
+        digest.update(b"?");
+        digest.update(request.query.as_bytes());
+    }
     digest.update(b"\n");
     digest.update(&request.body);
     hex(&digest.finalize())

@@ -6,7 +6,7 @@ use crate::{
         gemini::{self, embed::Form},
         json,
         openai_chat::request::ChatRequest,
-        openai_embeddings, openai_responses, rerank,
+        openai_completions, openai_embeddings, openai_responses, rerank,
         task::{self, Task, Whole},
     },
     refusal::Refusal,
@@ -122,6 +122,11 @@ impl Surface {
     pub fn decode(&self, body: &[u8]) -> Result<ChatRequest, Refusal> {
         match self {
             Self::Chat => ChatRequest::decode(body),
+            Self::Completions => {
+                let mut chat = asked::chat_request(openai_completions::request::read(body)?, body)?;
+                chat.include_usage = openai_completions::request::usage_is_wanted(body);
+                Ok(chat)
+            }
             Self::Embeddings => {
                 json::refuse_doubles(body, false)?;
                 task::embedding(self.dialect(), openai_embeddings::read_request(body)?)
@@ -149,6 +154,7 @@ impl Surface {
     #[must_use]
     pub fn written(&self, task: &Task, whole: &Whole, show: &Show) -> String {
         let bytes = match (self, whole) {
+            (Self::Completions, Whole::Answer(answer)) => openai_completions::response::write(answer, show),
             (_, Whole::Answer(answer)) => dialect::write_answer(self.dialect(), answer, show),
             (Self::EmbedContent(_, form), Whole::Embed(answer)) => gemini::embed::write_answer(answer, *form),
             (Self::CountContent(_), Whole::Count(tokens)) => gemini::response::write_count(*tokens),
@@ -161,7 +167,10 @@ impl Surface {
     /// A stream in this client's words.
     #[must_use]
     pub fn writer(&self, show: Show) -> Box<dyn Writer> {
-        dialect::writer(self.dialect(), show)
+        match self {
+            Self::Completions => Box::new(openai_completions::stream::Writer::new(show)),
+            _ => dialect::writer(self.dialect(), show),
+        }
     }
 
     /// The media type of a stream.

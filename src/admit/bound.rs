@@ -62,6 +62,8 @@ pub struct Caps {
     pub default: Option<u64>,
     /// What the budget can pay for, if the request is to be cut down to it.
     pub clamp: Option<u64>,
+    /// Whether the input may be written to a cache for an hour, besides what the request itself knows of that.
+    pub hour_cache: bool,
 }
 
 /// Tokens a request can use at most, and the cap that must be sent to make it so.
@@ -134,7 +136,7 @@ pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBou
         input_audio,
         output: each.saturating_mul(request.choices),
         cap_to_send,
-        hour_cache: request.hour_cache,
+        hour_cache: request.hour_cache || caps.hour_cache,
     }
 }
 

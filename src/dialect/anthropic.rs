@@ -37,12 +37,19 @@ pub const VERSIONS: [&str; 2] = [VERSION, "2026-10-21"];
 /// (<https://docs.claude.com/en/docs/build-with-claude/files>, read 2026-11-21).
 const FILES_BETA: &str = "files-api-2025-04-14";
 
+/// The beta that lets a request say what becomes of thoughts that come back changed; without the header the member is refused
+/// (<https://platform.claude.com/docs/en/build-with-claude/preserved-thinking>, read 2026-11-21).
+const BINDING_BETA: &str = "thinking-binding-controls-2026-08-01";
+
 /// The headers that a translated request needs, besides the credential.
 #[must_use]
 pub fn headers(request: &Request) -> Vec<(&'static str, String)> {
+    let files = request.turns.iter().any(|turn| turn.parts.iter().any(names_file));
+    let betas = [(FILES_BETA, files), (BINDING_BETA, request::sends_thoughts_back(request))];
+    let betas: Vec<&str> = betas.into_iter().filter(|(_, needed)| *needed).map(|(beta, _)| beta).collect();
     let mut headers = vec![("anthropic-version", VERSION.to_owned())];
-    if request.turns.iter().any(|turn| turn.parts.iter().any(names_file)) {
-        headers.push(("anthropic-beta", FILES_BETA.to_owned()));
+    if !betas.is_empty() {
+        headers.push(("anthropic-beta", betas.join(",")));
     }
     headers
 }

@@ -48,6 +48,7 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
         .iter()
         .copied()
         .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
+        .or_else(|| compacts(&request).then_some("context_management"))
         .or_else(|| {
             request
                 .tools
@@ -70,10 +71,15 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
     Ok(chat)
 }
 
+/// Whether the provider is to sum up the conversation, which is another answer, billed beside this one.
+fn compacts(request: &Request) -> bool {
+    request.extras.get("context_management").is_some_and(|value| value.to_string().contains("\"compact"))
+}
+
 /// Whether the provider runs the tool. A tool the application runs may be of a kind that only one dialect has.
 fn is_hosted(tool: &serde_json::Value) -> bool {
     const RUN_BY_THE_APPLICATION: &[&str] =
-        &["custom", "function", "text_editor", "bash", "memory", "computer"];
+        &["custom", "function", "text_editor", "bash", "memory", "computer", "local_shell", "apply_patch"];
     let kind = tool.get("type").and_then(serde_json::Value::as_str).unwrap_or_default();
     !RUN_BY_THE_APPLICATION
         .iter()

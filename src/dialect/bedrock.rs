@@ -2,7 +2,7 @@
 //!
 //! Shapes: the service's own model, `bedrock-runtime` 2023-09-30 (botocore 1.43.11, read 2026-11-21), and
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html> (read 2026-11-21). The model is in the
-//! path, and the path decides whether the answer is streamed. Where the same member differs by the maker of the model
+//! path, and the path decides whether the answer is streamed (`src/provider/bedrock.rs`). Where the same member differs by the maker of the model
 //! (thinking, `top_k`), `request::family` tells them apart.
 //!
 //! InvokeModel, Bedrock's other API, carries each maker's own format and is not this dialect.
@@ -25,25 +25,6 @@ use crate::model::{
 use serde_json::{Map, Value, json};
 
 const OWN: Dialect = Dialect::Bedrock;
-
-/// Below the base URL: `/model/<model>/converse` or `…/converse-stream`. A model may be an ARN, with colons and slashes.
-#[must_use]
-pub fn path(model: &str, stream: bool) -> String {
-    let mut path = String::with_capacity(model.len() + 40);
-    path.push_str("/model/");
-    for byte in model.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            path.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                path.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
-            }
-        }
-    }
-    path.push_str(if stream { "/converse-stream" } else { "/converse" });
-    path
-}
 
 /// `stopReason`. What a stop text was is told only where `additionalModelResponseFieldPaths` asked for it.
 fn read_finish(reason: &str, fields: Option<&Value>) -> Finish {

@@ -1,5 +1,8 @@
-//! A JSON object of a client's request, taken apart member by member: types are checked, what is left over is kept.
+//! A JSON object of a client's request with its place: what [`json`](super::json) takes out by name and place, by name alone.
 
+pub(crate) use super::json::{missing, wrong};
+
+use super::json;
 use crate::refusal::Refusal;
 use serde_json::{Map, Value};
 
@@ -14,21 +17,18 @@ pub(crate) struct Members {
 impl Members {
     /// Of a whole body.
     pub(crate) fn of_body(body: &[u8]) -> Result<Self, Refusal> {
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(left)) => Ok(Self { path: String::new(), left }),
-            Ok(_) => Err(Refusal::bad_request("invalid_json", "The body must be a JSON object.")),
-            Err(error) => {
-                Err(Refusal::bad_request("invalid_json", format!("The body is not JSON: {error}.")))
-            }
-        }
+        Ok(Self { path: String::new(), left: json::object_of(body)? })
+    }
+
+    /// Of a whole body whose bytes are passed on: no member may be there twice, since providers may take the other one.
+    pub(crate) fn of_passed_body(body: &[u8]) -> Result<Self, Refusal> {
+        json::refuse_doubles(body, false)?;
+        Self::of_body(body)
     }
 
     /// Of a value at a place.
     pub(crate) fn of(value: Value, path: String) -> Result<Self, Refusal> {
-        match value {
-            Value::Object(left) => Ok(Self { path, left }),
-            other => Err(wrong(&path, "an object", &other)),
-        }
+        Ok(Self { left: json::as_object(value, &path)?, path })
     }
 
     /// The place of a member.
@@ -38,16 +38,13 @@ impl Members {
 
     /// As it is.
     pub(crate) fn value(&mut self, name: &str) -> Option<Value> {
-        self.left.shift_remove(name).filter(|value| !value.is_null())
+        json::take(&mut self.left, name)
     }
 
     /// Text.
     pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>, Refusal> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(wrong(&self.at(name), "a string", &other)),
-        }
+        let place = self.at(name);
+        json::text(&mut self.left, name, &place)
     }
 
     /// Text that must be there.
@@ -57,36 +54,26 @@ impl Members {
 
     /// Yes or no.
     pub(crate) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(wrong(&self.at(name), "true or false", &other)),
-        }
+        let place = self.at(name);
+        json::flag(&mut self.left, name, &place)
     }
 
     /// A whole number, not negative.
     pub(crate) fn count(&mut self, name: &str) -> Result<Option<u64>, Refusal> {
-        let Some(value) = self.value(name) else { return Ok(None) };
-        let count =
-            value.as_u64().ok_or_else(|| wrong(&self.at(name), "a whole number, 0 or more", &value))?;
-        Ok(Some(count))
+        let place = self.at(name);
+        json::whole(&mut self.left, name, &place)
     }
 
     /// Any number, as it was written.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<Value>, Refusal> {
-        match self.value(name) {
-            Some(other) if !other.is_number() => Err(wrong(&self.at(name), "a number", &other)),
-            number => Ok(number),
-        }
+        let place = self.at(name);
+        json::number(&mut self.left, name, &place)
     }
 
     /// A list.
     pub(crate) fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>, Refusal> {
-        match self.value(name) {
-            None => Ok(None),
-            Some(Value::Array(list)) => Ok(Some(list)),
-            Some(other) => Err(wrong(&self.at(name), "a list", &other)),
-        }
+        let place = self.at(name);
+        json::array(&mut self.left, name, &place)
     }
 
     /// A list of texts.
@@ -94,7 +81,7 @@ impl Members {
         let Some(list) = self.list(name)? else { return Ok(None) };
         let texts = list.into_iter().enumerate().map(|(index, value)| match value {
             Value::String(text) => Ok(text),
-            other => Err(wrong(&format!("{}[{index}]", self.at(name)), "a string", &other)),
+            _ => Err(wrong(&format!("{}[{index}]", self.at(name)), "a string")),
         });
         texts.collect::<Result<_, _>>().map(Some)
     }
@@ -102,7 +89,8 @@ impl Members {
     /// An object within.
     pub(crate) fn members(&mut self, name: &str) -> Result<Option<Self>, Refusal> {
         let path = self.at(name);
-        self.value(name).map(|value| Self::of(value, path)).transpose()
+        let left = json::object(&mut self.left, name, &path)?;
+        Ok(left.map(|left| Self { path, left }))
     }
 
     /// Puts a member back that turned out to be none of ours.
@@ -110,33 +98,16 @@ impl Members {
         self.left.insert(name.to_owned(), value);
     }
 
-    /// What nobody took.
-    pub(crate) fn rest(self) -> Map<String, Value> {
+    /// What nobody took; what is `null` was not set.
+    pub(crate) fn rest(mut self) -> Map<String, Value> {
+        self.left.retain(|_, value| !value.is_null());
         self.left
     }
 }
 
-/// A member of the wrong type.
-pub(crate) fn wrong(path: &str, wanted: &str, got: &Value) -> Refusal {
-    let got = match got {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    };
-    Refusal::bad_param("invalid_type", path, format!("{path} must be {wanted}, not {got}."))
-}
-
-/// A member that must be there.
-pub(crate) fn missing(path: &str) -> Refusal {
-    Refusal::bad_param("missing_required_parameter", path, format!("{path} is missing. Send it."))
-}
-
 /// A member of the right type that is none of the values it may have.
 pub(crate) fn unfit(path: &str, wanted: &str) -> Refusal {
-    Refusal::bad_param("invalid_value", path, format!("{path} must be {wanted}."))
+    Refusal::bad_param("invalid_value", path, format!("Invalid value for '{path}': it must be {wanted}."))
 }
 
 #[cfg(test)]
@@ -162,10 +133,12 @@ mod tests {
         let mut inner = outer.members("messages").unwrap().unwrap();
         let refusal = inner.text("content").unwrap_err();
         assert_eq!(refusal.param.as_deref(), Some("messages.content"));
-        assert_eq!(refusal.message, "messages.content must be a string, not a number.");
+        assert_eq!(refusal.message, "Invalid type for 'messages.content': expected a string.");
         assert_eq!(inner.count("n").unwrap_err().code, "invalid_type");
         assert_eq!(inner.needed_text("role").unwrap_err().code, "missing_required_parameter");
         assert!(Members::of_body(b"[1]").is_err());
+        let twice = Members::of_passed_body(br#"{"input": "a", "input": "b"}"#).unwrap_err();
+        assert_eq!((twice.code, twice.param.as_deref()), ("duplicate_parameter", Some("input")));
         assert!(Members::of_body("[".repeat(100_000).as_bytes()).is_err());
     }
 }

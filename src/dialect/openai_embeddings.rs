@@ -13,7 +13,6 @@ use crate::{
     model::{
         answer::Reported,
         embed::{EmbedAnswer, EmbedInput, EmbedRequest},
-        money::NanoUsd,
         usage::Usage,
     },
     refusal::Refusal,
@@ -31,7 +30,7 @@ use std::fmt;
 /// # Errors
 /// A member that is missing, of the wrong type, or none of the values it may have.
 pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
-    let mut members = Members::of_body(body)?;
+    let mut members = Members::of_passed_body(body)?;
     let model = members.needed_text("model")?;
     let inputs = inputs(members.value("input").ok_or_else(|| missing("input"))?)?;
     let base64 = match members.text("encoding_format")?.as_deref() {
@@ -52,8 +51,7 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
             task
         }
     };
-    let mut extras = members.rest();
-    extras.retain(|_, value| !value.is_null());
+    let extras = members.rest();
     Ok(EmbedRequest { model, inputs, dimensions, base64, task: task.map(str::to_owned), user, extras })
 }
 
@@ -68,11 +66,16 @@ pub(super) fn task(word: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a task is about what is searched for, not what is found.
+pub(super) fn is_query(task: &str) -> bool {
+    matches!(task, "RETRIEVAL_QUERY" | "QUESTION_ANSWERING" | "FACT_VERIFICATION" | "CODE_RETRIEVAL_QUERY")
+}
+
 fn inputs(value: Value) -> Result<Vec<EmbedInput>, Refusal> {
     let list = match value {
         Value::String(text) => return Ok(vec![EmbedInput::Text(text)]),
         Value::Array(list) => list,
-        other => return Err(wrong("input", "a string or a list", &other)),
+        _ => return Err(wrong("input", "a string or a list")),
     };
     match list.first() {
         None => Err(unfit("input", "a list of at least one text")),
@@ -83,7 +86,7 @@ fn inputs(value: Value) -> Result<Vec<EmbedInput>, Refusal> {
             .map(|(index, value)| match value {
                 Value::String(text) => Ok(EmbedInput::Text(text)),
                 Value::Array(list) => Ok(EmbedInput::Tokens(tokens(list, &format!("input[{index}]"))?)),
-                other => Err(wrong(&format!("input[{index}]"), "a string or a list of tokens", &other)),
+                _ => Err(wrong(&format!("input[{index}]"), "a string or a list of tokens")),
             })
             .collect(),
     }
@@ -94,7 +97,7 @@ fn tokens(list: Vec<Value>, path: &str) -> Result<Vec<u64>, Refusal> {
         return Err(unfit(path, "a list of at least one token"));
     }
     let token = |(index, value): (usize, Value)| {
-        value.as_u64().ok_or_else(|| wrong(&format!("{path}[{index}]"), "a token's number", &value))
+        value.as_u64().ok_or_else(|| wrong(&format!("{path}[{index}]"), "a token's number"))
     };
     list.into_iter().enumerate().map(token).collect()
 }
@@ -128,9 +131,10 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
     }
     match (request.task.as_deref(), order.kind) {
         (None, _) => {}
-        // Needed by its asymmetric models (<https://docs.nvidia.com/nim/nemo-retriever/text-embedding>, read 2026-11-21).
+        // Needed by models that tell queries from passages
+        // (<https://docs.nvidia.com/nim/nemo-retriever/text-embedding/2.0.0/use-the-api-openai.html>, read 2026-11-21).
         (Some(task), "nvidia") => {
-            let word = if task.ends_with("QUERY") { "query" } else { "passage" };
+            let word = if is_query(task) { "query" } else { "passage" };
             body.insert("input_type".to_owned(), json!(word));
         }
         (Some(_), _) => written.dropped.push("input_type".to_owned()),
@@ -183,17 +187,24 @@ impl<'de> Deserialize<'de> for Vector {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vector, A::Error> {
                 let mut vector = Vec::with_capacity(list.size_hint().unwrap_or(0).min(4_096));
-                while let Some(number) = list.next_element::<f64>()? {
-                    if !number.is_finite() {
-                        return Err(A::Error::custom("a vector with a number too large"));
-                    }
-                    vector.push(number);
+                while let Some(number) = list.next_element::<&RawValue>()? {
+                    vector.push(number_of(number).map_err(A::Error::custom)?);
                 }
                 Ok(Vector(vector))
             }
         }
         deserializer.deserialize_any(Read)
     }
+}
+
+/// The nearest number to what is written. `serde_json` alone may miss it by the last bit.
+pub(super) fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    number_of(<&RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn number_of(written: &RawValue) -> Result<f64, &'static str> {
+    let number: f64 = written.get().parse().map_err(|_| "not a number")?;
+    if number.is_finite() { Ok(number) } else { Err("a number too large") }
 }
 
 /// Base64 of 32-bit floats; `None` if it is not, or has a float that is no number.
@@ -238,7 +249,8 @@ pub fn read_answer(body: &[u8]) -> Result<EmbedAnswer, Corrupt> {
     })
 }
 
-/// A usage object. Some servers count only `total_tokens`.
+/// A usage object. Some servers count only `total_tokens`. What it cost is told by whoever knows the provider's kind
+/// ([`response::reported_cost`]).
 fn reported(text: &str) -> Option<Reported> {
     #[derive(Deserialize)]
     struct Rest {
@@ -249,24 +261,7 @@ fn reported(text: &str) -> Option<Reported> {
         rest.total_tokens.map(|input| Usage { input, ..Usage::default() })
     };
     let usage = response::usage(text).or_else(total)?;
-    Some(Reported { usage, json: text.to_owned(), cost_nanousd: cost_nanousd(text) })
-}
-
-/// What a usage object says it cost, in dollars (OpenRouter's `usage.cost`,
-/// <https://openrouter.ai/docs/use-cases/usage-accounting>, read 2026-11-21). Rounded if it has more than nine decimals.
-#[expect(clippy::cast_possible_truncation, reason = "in range, and `as` saturates")]
-pub(super) fn cost_nanousd(text: &str) -> Option<i64> {
-    #[derive(Deserialize)]
-    struct Rest<'a> {
-        #[serde(borrow)]
-        cost: Option<&'a RawValue>,
-    }
-    let cost = serde_json::from_str::<Rest<'_>>(text).ok()?.cost?.get();
-    let rounded = || {
-        let dollars: f64 = cost.parse().ok()?;
-        (0.0..1e9).contains(&dollars).then(|| (dollars * 1e9).round() as i64)
-    };
-    NanoUsd::parse_usd(cost).map(|cost| cost.0).or_else(rounded)
+    Some(Reported { usage, json: text.to_owned(), cost_nanousd: None })
 }
 
 /// Writes an answer for a client: vectors as the request asked for them.

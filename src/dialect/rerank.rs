@@ -33,7 +33,7 @@ const COHERE: [&str; 2] = ["max_tokens_per_doc", "priority"];
 /// # Errors
 /// A member that is missing, of the wrong type, or none of the values it may have.
 pub fn read_request(body: &[u8]) -> Result<RerankRequest, Refusal> {
-    let mut members = Members::of_body(body)?;
+    let mut members = Members::of_passed_body(body)?;
     let model = members.needed_text("model")?;
     let query = members.needed_text("query")?;
     let documents = members.list("documents")?.ok_or_else(|| missing("documents"))?;
@@ -42,7 +42,7 @@ pub fn read_request(body: &[u8]) -> Result<RerankRequest, Refusal> {
     }
     for (index, document) in documents.iter().enumerate() {
         if !document.is_string() && !document.is_object() {
-            return Err(wrong(&format!("documents[{index}]"), "a string or an object", document));
+            return Err(wrong(&format!("documents[{index}]"), "a string or an object"));
         }
     }
     let top_n = members.count("top_n")?;
@@ -53,8 +53,7 @@ pub fn read_request(body: &[u8]) -> Result<RerankRequest, Refusal> {
     if let Some(fields) = members.texts("rank_fields")? {
         members.put_back("rank_fields", json!(fields));
     }
-    let mut extras = members.rest();
-    extras.retain(|_, value| !value.is_null());
+    let extras = members.rest();
     Ok(RerankRequest { model, query, documents, top_n, return_documents, extras })
 }
 
@@ -146,7 +145,7 @@ struct Wire<'a> {
 #[derive(Deserialize)]
 struct Ranked {
     index: u64,
-    #[serde(alias = "score")]
+    #[serde(alias = "score", deserialize_with = "openai_embeddings::exact")]
     relevance_score: f64,
 }
 
@@ -172,8 +171,7 @@ pub fn read_answer(body: &[u8]) -> Result<RerankAnswer, Corrupt> {
         answer.search_units = count("search_units").map(|units| whole(Some(units)));
         let input = count("input_tokens").or(count("total_tokens")).or(count("prompt_tokens"));
         let usage = Usage { input: whole(input), ..Usage::default() };
-        let cost_nanousd = openai_embeddings::cost_nanousd(text);
-        answer.reported = Some(Reported { usage, json: text.to_owned(), cost_nanousd });
+        answer.reported = Some(Reported { usage, json: text.to_owned(), cost_nanousd: None });
     }
     Ok(answer)
 }

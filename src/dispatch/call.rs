@@ -79,6 +79,9 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     Ok(Call { outgoing, format, translated, dropped })
 }
 
+/// More names than these do not stand in a refusal.
+const NAMES_TOLD_MAX: usize = 10;
+
 /// Whether a request may go without what the provider's format cannot say.
 fn fit(order: &Order<'_>, stop: &Stop<'_>, dropped: &[String], refused: &[String]) -> Result<(), Unfit> {
     let unfit = |names: &[String], why: &str| {
@@ -90,7 +93,7 @@ fn fit(order: &Order<'_>, stop: &Stop<'_>, dropped: &[String], refused: &[String
                 "The model '{}' at '{}' cannot be given {}: {why} Leave it out, or ask another model.",
                 stop.target.model,
                 stop.target.provider,
-                names.join(", ")
+                names.iter().take(NAMES_TOLD_MAX).cloned().collect::<Vec<_>>().join(", ")
             ),
         ))
     };

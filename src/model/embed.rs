@@ -84,11 +84,13 @@ pub struct RerankRequest {
     pub extras: Map<String, Value>,
 }
 
-/// Documents in a search unit (<https://cohere.com/pricing>, read 2026-11-21).
+/// Documents, or pieces of them, in a search unit (<https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-pricing.html>
+/// and <https://docs.pinecone.io/models/cohere-rerank-4-fast>, read 2026-11-21).
 const UNIT_DOCUMENTS: u64 = 100;
 
 /// Tokens of a query and a piece of a document together, from which on a document counts more than once
-/// (<https://learn.microsoft.com/en-us/azure/ai-studio/how-to/deploy-models-cohere-rerank>, read 2026-11-21).
+/// (<https://learn.microsoft.com/en-us/azure/ai-studio/how-to/deploy-models-cohere-rerank>, and the second page above, read
+/// 2026-11-21).
 const PIECE_TOKENS: u64 = 500;
 
 /// The least tokens of a document in a piece. Nobody says what a query takes that leaves no room; older models cut it at half
@@ -100,7 +102,7 @@ const DOCUMENT_TOKENS_MAX: u64 = 4_096;
 
 impl RerankRequest {
     /// Bytes of text that the model reads: the query once with each document. Where tokens are billed this is how they are
-    /// counted (<https://docs.voyageai.com/docs/faq>, read 2026-11-21), and a token is one byte at least.
+    /// counted (<https://app.unpkg.com/voyageai@0.0.4/files/api/client/requests/RerankRequest.d.ts>, read 2026-11-21), and a token is one byte at least.
     #[must_use]
     pub fn text_bytes(&self) -> u64 {
         let query = self.query.len() as u64;

@@ -11,7 +11,7 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::{Show, openai_chat::request::ChatRequest, task::Task},
+    dialect::{Dialect, Show, openai_chat::request::ChatRequest, task::Task},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
@@ -90,6 +90,13 @@ impl<'a> Case<'a> {
                 ),
             ));
         }
+        // A chat client's mark for an hour's cache means something only where it is translated: it is looked for there alone.
+        let hour_cache = chat.dialect == Dialect::OpenAiChat
+            && plan.stops.iter().any(|stop| {
+                stop.kind.chat(Dialect::OpenAiChat).and_then(|endpoint| endpoint.chat())
+                    != Some(Dialect::OpenAiChat)
+            })
+            && request.body.windows(4).any(|window| window == b"\"1h\"");
         let admitted_at = world.now();
         let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
         let mut case = Self {
@@ -106,7 +113,7 @@ impl<'a> Case<'a> {
             bound: None,
             bounds: Vec::new(),
             tokens: TokenBound::default(),
-            caps: Caps { default: key.default_max_tokens, clamp: None },
+            caps: Caps { default: key.default_max_tokens, clamp: None, hour_cache },
         };
         case.bind();
         Ok(case)
@@ -465,10 +472,8 @@ impl<'a> Case<'a> {
         if let Some(stop) = attempts.last().and_then(|attempt| self.plan.stops.get(attempt.stop)) {
             headers.push(("x-edgehold-provider", stop.target.provider.clone()));
             headers.push(("x-edgehold-model", visible(&stop.target.model)));
-            if let Some(names) =
-                attempts.last().map(|attempt| &attempt.dropped).filter(|names| !names.is_empty())
-            {
-                headers.push(("x-edgehold-dropped", visible(&names.join(", "))));
+            if let Some(names) = attempts.last().and_then(|attempt| dropped(&attempt.dropped)) {
+                headers.push(("x-edgehold-dropped", names));
             }
             if let Some(cap) = self.clamped(stop) {
                 headers.push(("x-edgehold-clamped-max-tokens", cap.to_string()));
@@ -483,6 +488,25 @@ impl<'a> Case<'a> {
         }
         headers.extend(limit_headers(standing));
         headers
+    }
+}
+
+/// More names than these are counted, not told: a request can have any number of members.
+const DROPPED_NAMES_MAX: usize = 20;
+const DROPPED_NAME_CHARS_MAX: usize = 80;
+
+/// What the provider did not get, for a header.
+fn dropped(names: &[String]) -> Option<String> {
+    let told: Vec<String> = names
+        .iter()
+        .take(DROPPED_NAMES_MAX)
+        .map(|name| visible(&name.chars().take(DROPPED_NAME_CHARS_MAX).collect::<String>()))
+        .collect();
+    let more = names.len().saturating_sub(told.len());
+    match (told.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(told.join(", ")),
+        (false, more) => Some(format!("{}, and {more} more", told.join(", "))),
     }
 }
 

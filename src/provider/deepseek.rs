@@ -1,4 +1,4 @@
-//! DeepSeek. <https://api-docs.deepseek.com/api/create-chat-completion> (read 2026-11-21).
+//! DeepSeek. <https://api-docs.deepseek.com/api/create-chat-completion> (named from memory; not opened).
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
 

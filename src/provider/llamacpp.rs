@@ -1,4 +1,4 @@
-//! llama.cpp's server. <https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md> (read 2026-11-21). Where
+//! llama.cpp's server. <https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md> (named from memory; not opened). Where
 //! it runs is the operator's to say: `http://HOST:8080/v1`.
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability};

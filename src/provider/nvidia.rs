@@ -1,4 +1,4 @@
-//! NVIDIA's hosted NIM. <https://docs.api.nvidia.com/nim/reference/llm-apis> (read 2026-11-21). A NIM of one's own is a
+//! NVIDIA's hosted NIM. <https://docs.api.nvidia.com/nim/reference/llm-apis> (named from memory; not opened). A NIM of one's own is a
 //! `base_url`; reranking is on another host.
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};

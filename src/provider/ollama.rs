@@ -1,4 +1,4 @@
-//! Ollama. <https://docs.ollama.com/api/openai-compatibility> (read 2026-11-21). Where it runs is the operator's to say:
+//! Ollama. <https://docs.ollama.com/api/openai-compatibility> (named from memory; not opened). Where it runs is the operator's to say:
 //! `http://HOST:11434/v1`.
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};

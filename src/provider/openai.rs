@@ -1,5 +1,5 @@
 //! OpenAI. <https://platform.openai.com/docs/api-reference/chat>, <https://platform.openai.com/docs/api-reference/responses>
-//! (read 2026-11-21).
+//! (named from memory; not opened).
 
 use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
 

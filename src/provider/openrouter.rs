@@ -1,4 +1,4 @@
-//! OpenRouter. <https://openrouter.ai/docs/use-cases/usage-accounting> (read 2026-11-21): every answer says what it
+//! OpenRouter. <https://openrouter.ai/docs/use-cases/usage-accounting> (named from memory; not opened): every answer says what it
 //! cost, and that is what is booked.
 
 use super::{

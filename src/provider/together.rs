@@ -1,4 +1,4 @@
-//! Together AI. <https://docs.together.ai/docs/inference/openai-compatibility> (read 2026-11-21). Its rerank is Cohere's.
+//! Together AI. <https://docs.together.ai/docs/inference/openai-compatibility> (read 2026-11-21). Its rerank is believed to be Cohere's (not looked up).
 
 use super::{
     OPENAI_COMPATIBLE, Provider,

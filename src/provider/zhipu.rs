@@ -1,5 +1,5 @@
 //! GLM on Z.ai, Zhipu's platform outside China (within: <https://open.bigmodel.cn/api/paas/v4> as `base_url`).
-//! <https://docs.z.ai/api-reference/llm/chat-completion> (read 2026-11-21).
+//! <https://docs.z.ai/api-reference/llm/chat-completion> (named from memory; not opened).
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
 

@@ -160,6 +160,7 @@ describe("a Google service account", () => {
     mock.timers.enable({ apis: ["Date"], now: Date.now() });
     try {
       late = ask(secret);
+      while (asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
       mock.timers.tick(10_001);
       assert.equal(bearer(await ask(secret)), "Bearer token-2");
     } finally {

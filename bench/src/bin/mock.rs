@@ -4,6 +4,7 @@
 //! mock PORT
 //! POST (anything)      a completion of 603 bytes with usage; or, when the body has "stream":true, events of 279 bytes,
 //!                      each in a write of its own, then a finish event, a usage event and [DONE]
+//! POST …/messages      the same text as Anthropic's Messages have it
 //! POST /__set?chunks=100&delay_us=0    how many events a stream has, and the time between two of them
 //! GET  /__count        {"requests":n,"streams":n,"aborted":n}; aborted = streams whose reader went away
 //! ```
@@ -20,11 +21,19 @@ const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n\
     x-request-id: req_0123456789abcdef\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// What every connection shares.
-struct Mock {
+/// Answers of one format.
+struct Voice {
     json: Vec<u8>,
+    /// Before the events.
+    head: Vec<u8>,
     events: Vec<Vec<u8>>,
     tail: Vec<u8>,
+}
+
+/// What every connection shares.
+struct Mock {
+    chat: Voice,
+    messages: Voice,
     chunks: Cell<usize>,
     delay_us: Cell<u64>,
     requests: Cell<u64>,
@@ -37,8 +46,45 @@ struct Request {
     stream: bool,
 }
 
-impl Mock {
-    fn new() -> Self {
+const TEXT: &str = "The quick brown fox jumps over the lazy dog while the gateway measures how long it takes to carry this sentence from the upstream to the caller, byte for byte, without touching it.";
+
+fn whole(body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_0123456789abcdef\r\nopenai-processing-ms: 12\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl Voice {
+    fn messages() -> Self {
+        let event = |name: &str, more: &str| -> Vec<u8> {
+            let event = format!("event: {name}\ndata: {{\"type\":\"{name}\"{more}}}\n\n");
+            format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()
+        };
+        let message = |content: &str, stop: &str, output: u32| {
+            format!(
+                r#"{{"id":"msg_01XFDUDYJgAACzvnptvVoYEL","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929","content":[{content}],"stop_reason":{stop},"stop_sequence":null,"usage":{{"input_tokens":19,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0}},"output_tokens":{output},"service_tier":"standard"}}}}"#
+            )
+        };
+        let mut head = event("message_start", &format!(r#","message":{}"#, message("", "null", 1)));
+        head.extend(event("content_block_start", r#","index":0,"content_block":{"type":"text","text":""}"#));
+        let mut tail = event("content_block_stop", r#","index":0"#);
+        tail.extend(event("message_delta", r#","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":100}"#));
+        tail.extend(event("message_stop", ""));
+        tail.extend(b"0\r\n\r\n");
+        let text = format!(r#"{{"type":"text","text":"{TEXT}"}}"#);
+        Voice {
+            json: whole(&message(&text, r#""end_turn""#, 37)),
+            head,
+            events: (0..MAX_CHUNKS)
+                .map(|i| event("content_block_delta", &format!(r#","index":0,"delta":{{"type":"text_delta","text":" word{i:04}"}}"#)))
+                .collect(),
+            tail,
+        }
+    }
+
+    fn chat() -> Self {
         let event = |data: String| -> Vec<u8> {
             let event = format!("data: {data}\n\n");
             format!("{:x}\r\n{event}\r\n", event.len()).into_bytes()
@@ -48,21 +94,16 @@ impl Mock {
                 r#"{{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1741569952,"model":"gpt-4o-mini-2024-07-18",{more}"choices":[{choices}]}}"#
             ))
         };
-        let body = concat!(
-            r#"{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"message":{"role":"assistant","content":"#,
-            r#""The quick brown fox jumps over the lazy dog while the gateway measures how long it takes to carry this sentence from the upstream to the caller, byte for byte, without touching it.","#,
-            r#""refusal":null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":37,"total_tokens":56,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":0}},"service_tier":"default"}"#
+        let body = format!(
+            r#"{{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion","created":1741569952,"model":"gpt-4o-mini-2024-07-18","choices":[{{"index":0,"message":{{"role":"assistant","content":"{TEXT}","refusal":null,"annotations":[]}},"logprobs":null,"finish_reason":"stop"}}],"usage":{{"prompt_tokens":19,"completion_tokens":37,"total_tokens":56,"prompt_tokens_details":{{"cached_tokens":0,"audio_tokens":0}}}},"service_tier":"default"}}"#
         );
         let mut tail = chunk("", r#"{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}"#);
         tail.extend(chunk(r#""usage":{"prompt_tokens":19,"completion_tokens":100,"total_tokens":119},"#, ""));
         tail.extend(event("[DONE]".to_owned()));
         tail.extend(b"0\r\n\r\n");
-        Mock {
-            json: format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_0123456789abcdef\r\nopenai-processing-ms: 12\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .into_bytes(),
+        Voice {
+            json: whole(&body),
+            head: Vec::new(),
             events: (0..MAX_CHUNKS)
                 .map(|i| {
                     chunk(
@@ -72,6 +113,15 @@ impl Mock {
                 })
                 .collect(),
             tail,
+        }
+    }
+}
+
+impl Mock {
+    fn new() -> Self {
+        Mock {
+            chat: Voice::chat(),
+            messages: Voice::messages(),
             chunks: Cell::new(100),
             delay_us: Cell::new(0),
             requests: Cell::new(0),
@@ -88,12 +138,13 @@ impl Mock {
                 continue;
             }
             self.requests.set(self.requests.get() + 1);
+            let voice = if request.path.ends_with("/messages") { &self.messages } else { &self.chat };
             if !request.stream {
-                socket.write_all(&self.json).await?;
+                socket.write_all(&voice.json).await?;
                 continue;
             }
             self.streams.set(self.streams.get() + 1);
-            if let Err(error) = self.stream(&mut socket).await {
+            if let Err(error) = self.stream(voice, &mut socket).await {
                 self.aborted.set(self.aborted.get() + 1);
                 return Err(error);
             }
@@ -101,10 +152,13 @@ impl Mock {
         Ok(())
     }
 
-    async fn stream(&self, socket: &mut TcpStream) -> io::Result<()> {
+    async fn stream(&self, voice: &Voice, socket: &mut TcpStream) -> io::Result<()> {
         socket.write_all(STREAM_HEAD).await?;
+        if !voice.head.is_empty() {
+            socket.write_all(&voice.head).await?;
+        }
         let delay_us = self.delay_us.get();
-        for (i, event) in self.events.iter().take(self.chunks.get()).enumerate() {
+        for (i, event) in voice.events.iter().take(self.chunks.get()).enumerate() {
             if delay_us == 0 {
                 // Let the other connections run, as models of their own would.
                 tokio::task::yield_now().await;
@@ -113,7 +167,7 @@ impl Mock {
             }
             socket.write_all(event).await?;
         }
-        socket.write_all(&self.tail).await
+        socket.write_all(&voice.tail).await
     }
 
     async fn control(&self, path: &str, socket: &mut TcpStream) -> io::Result<()> {

@@ -131,7 +131,7 @@ fn what_is_held_is_what_is_sent() {
     let table = built_in("openai", "gpt-4o");
     let own = operators(Some(1_000), Some(300));
     let bare = operators(None, None);
-    let (none, key) = (Caps::default(), Caps { default: Some(50), clamp: None });
+    let (none, key) = (Caps::default(), Caps { default: Some(50), ..Caps::default() });
     for (sent, caps, price, cap, to_send) in [
         (Some(77), none, Some(&table), 77, Some(77)),
         // Above the table's figure: the table may be older than the model.
@@ -142,12 +142,12 @@ fn what_is_held_is_what_is_sent() {
         (None, none, Some(&bare), OUTPUT_CAP_FALLBACK, Some(OUTPUT_CAP_FALLBACK)),
         (None, none, None, OUTPUT_CAP_FALLBACK, Some(OUTPUT_CAP_FALLBACK)),
         (None, key, Some(&table), 50, Some(50)),
-        (None, Caps { default: Some(99_999), clamp: None }, Some(&table), 16_384, Some(16_384)),
+        (None, Caps { default: Some(99_999), ..Caps::default() }, Some(&table), 16_384, Some(16_384)),
         (None, key, None, 50, Some(50)),
         (Some(77), key, Some(&table), 77, Some(77)),
         (Some(77), Caps { clamp: Some(5), ..key }, Some(&table), 5, Some(5)),
         (Some(77), Caps { clamp: Some(500), ..key }, Some(&table), 77, Some(77)),
-        (None, Caps { clamp: Some(5), default: None }, Some(&table), 5, Some(5)),
+        (None, Caps { clamp: Some(5), ..Caps::default() }, Some(&table), 5, Some(5)),
     ] {
         let request = sent.map_or_else(|| asked(json!({})), |cap| asked(json!({"max_tokens": cap})));
         let bound = tokens(&request, reader("openai", "m", price), caps);
@@ -279,7 +279,7 @@ proptest! {
         let remaining = crate::model::money::NanoUsd(remaining);
         let affordable = cap_within(&request, price.affordable_output(remaining, &of(Caps::default()).extent(), None));
         if affordable > 0 {
-            let clamped = of(Caps { default: None, clamp: Some(affordable) });
+            let clamped = of(Caps { clamp: Some(affordable), ..Caps::default() });
             prop_assert!(price.upper_bound(&clamped.extent(), None) <= remaining);
             prop_assert_eq!(clamped.cap_to_send, Some(cap.min(affordable)));
         }

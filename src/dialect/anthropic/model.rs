@@ -108,6 +108,12 @@ impl Claude {
         }
     }
 
+    /// Refuses thoughts that come back behind another beginning of the conversation than they were thought in
+    /// (<https://platform.claude.com/docs/en/build-with-claude/preserved-thinking>, read 2026-11-21).
+    pub(super) fn binds_thoughts(self) -> bool {
+        if self.family == Family::Upper { self.version >= (5, 1) } else { self.since((5, 5)) }
+    }
+
     /// The level of effort nearest to the one asked for (<https://platform.claude.com/docs/en/build-with-claude/effort>,
     /// read 2026-11-21); `None` if the model knows none, or nobody knows the word.
     pub(super) fn effort(self, asked: &str) -> Option<&'static str> {

@@ -5,6 +5,7 @@
 
 mod write;
 
+pub(super) use write::sends_thoughts_back;
 pub use write::{write, write_count};
 
 use super::{
@@ -53,7 +54,7 @@ pub fn read(body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal>
         stop: read_stop(&mut members)?,
         ..Sampling::default()
     };
-    request.thinking = read_thinking(&mut members)?;
+    request.thinking = read_thinking(&mut members, &mut extras)?;
     read_output_config(&mut members, &mut request)?;
     if let Some(mut metadata) = object(&mut members, "metadata", "metadata")? {
         request.user = text(&mut metadata, "user_id", "metadata.user_id")?;
@@ -199,7 +200,7 @@ fn read_stop(members: &mut Members) -> Result<Vec<String>, Refusal> {
         .collect()
 }
 
-fn read_thinking(members: &mut Members) -> Result<Option<Thinking>, Refusal> {
+fn read_thinking(members: &mut Members, extras: &mut Members) -> Result<Option<Thinking>, Refusal> {
     let Some(mut thinking) = object(members, "thinking", "thinking")? else { return Ok(None) };
     let kind = text(&mut thinking, "type", "thinking.type")?.ok_or_else(|| missing("thinking.type"))?;
     let mut read = Thinking::default();
@@ -223,6 +224,7 @@ fn read_thinking(members: &mut Members) -> Result<Option<Thinking>, Refusal> {
         }
     }
     read.shown = text(&mut thinking, "display", "thinking.display")?.map(|display| display != "omitted");
+    keep(extras, thinking, "thinking");
     Ok(Some(read))
 }
 

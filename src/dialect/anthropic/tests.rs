@@ -495,6 +495,27 @@ fn thoughts_go_back_to_their_maker_only() {
 }
 
 #[test]
+fn thoughts_that_no_longer_fit_are_to_be_left_out_rather_than_refused() {
+    let thoughts = signed("Hm.", OWN, "proof");
+    let mut request = asked(vec![
+        says(Role::User, "Go."),
+        Turn::new(Role::Assistant, vec![thoughts]),
+        says(Role::User, "On."),
+    ]);
+    let binding = json!({"prefix_mismatch_behavior": "drop_block"});
+    let (body, _) = write_for(&request, "claude-fable-5-1");
+    assert_eq!(body["thinking"], json!({"type": "adaptive", "block_binding": binding}));
+    assert_eq!(headers(&request)[1], ("anthropic-beta", super::BINDING_BETA.to_owned()));
+    assert_eq!(write_for(&request, "claude-opus-5").0["thinking"], Value::Null);
+    request.turns.remove(1);
+    assert_eq!(write_for(&request, "claude-fable-5-1").0["thinking"], Value::Null);
+    let body = json!({"model": "m", "max_tokens": 1, "messages": [],
+                      "thinking": {"type": "adaptive", "block_binding": binding}});
+    assert_eq!(write(&read(&body)).0["thinking"], body["thinking"]);
+    assert_eq!(headers(&read(&body)).len(), 1);
+}
+
+#[test]
 fn effort_is_what_the_model_knows_of_it() {
     let ask = |level: &str, model: &str| {
         let mut request = asked(vec![says(Role::User, "Go.")]);

@@ -1,6 +1,6 @@
 //! Recorded exchanges, replayed; and what must hold of any.
 
-use super::{failure, path, request, response, stream};
+use super::{failure, request, response, stream};
 use crate::{
     dialect::{Dialect, Order, Reader as _, Show, Writer as _, Written},
     model::{
@@ -125,7 +125,8 @@ fn every_recorded_request_means_the_same_when_it_is_written_again() {
     for (name, exchange) in exchanges() {
         let Some(body) = exchange["request"].get("body").filter(|body| body.is_object()) else { continue };
         let (model, streamed, url_path) = of_url(exchange["request"]["url"].as_str().unwrap());
-        assert_eq!(path(&model, streamed), url_path, "{name}");
+        let surface = &crate::provider::by_name("bedrock").unwrap().surfaces[0];
+        assert_eq!(surface.path_of(&model, streamed, &BTreeMap::new()), url_path, "{name}");
         let read = request::read(body.to_string().as_bytes(), Some((&model, streamed)))
             .unwrap_or_else(|refusal| panic!("{name}: {refusal:?}"));
         assert_eq!((read.model.as_str(), read.stream), (model.as_str(), streamed), "{name}");
@@ -403,16 +404,6 @@ fn every_recorded_stream_is_the_answer_it_amounts_to() {
         seen += 1;
     }
     assert!(seen >= 5, "only {seen} streams");
-}
-
-#[test]
-fn the_model_is_escaped_in_the_path() {
-    assert_eq!(path("amazon.nova-lite-v1:0", false), "/model/amazon.nova-lite-v1%3A0/converse");
-    assert_eq!(
-        path("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.x", true),
-        "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Ainference-profile%2Fus.x/converse-stream"
-    );
-    assert_eq!(path("é?", false), "/model/%C3%A9%3F/converse");
 }
 
 const SONNET_4: &str = "us.anthropic.claude-sonnet-4-20250514-v1:0";

@@ -4,7 +4,7 @@ use crate::{
     dialect::{
         Corrupt, Order, Show, Written,
         members::{Members, missing, unfit},
-        openai_embeddings::{Vector, numbers_to, pack, task},
+        openai_embeddings::{Vector, is_query, numbers_to, pack, task},
     },
     model::{
         answer::Reported,
@@ -27,7 +27,7 @@ const OWN: [&str; 5] = ["truncate", "max_tokens", "priority", "images", "inputs"
 /// # Errors
 /// A member that is missing, of the wrong type, or none of the values it may have.
 pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
-    let mut members = Members::of_body(body)?;
+    let mut members = Members::of_passed_body(body)?;
     let model = members.needed_text("model")?;
     let texts = members.texts("texts")?.unwrap_or_default();
     let mut inputs: Vec<EmbedInput> = texts.into_iter().map(EmbedInput::Text).collect();
@@ -50,7 +50,6 @@ pub fn read_request(body: &[u8]) -> Result<EmbedRequest, Refusal> {
     let types = members.texts("embedding_types")?.unwrap_or_default();
     let dimensions = members.count("output_dimension")?;
     let mut extras = members.rest();
-    extras.retain(|_, value| !value.is_null());
     if inputs.is_empty() && !extras.contains_key("images") && !extras.contains_key("inputs") {
         return Err(if body.is_empty() { unfit("texts", "a list") } else { missing("texts") });
     }
@@ -125,9 +124,7 @@ fn input_type(request: &EmbedRequest, dropped: &mut Vec<String>) -> Value {
         return own.clone();
     }
     json!(match request.task.as_deref() {
-        Some("RETRIEVAL_QUERY" | "QUESTION_ANSWERING" | "FACT_VERIFICATION" | "CODE_RETRIEVAL_QUERY") => {
-            "search_query"
-        }
+        Some(task) if is_query(task) => "search_query",
         Some("CLASSIFICATION") => "classification",
         Some("CLUSTERING") => "clustering",
         None | Some("RETRIEVAL_DOCUMENT") => "search_document",

@@ -1,4 +1,4 @@
-//! Cohere's error bodies: `{"id": …, "message": …}` (<https://docs.cohere.com/reference/errors>, read 2026-11-21).
+//! Cohere's error bodies: `{"id": …, "message": …}` (<https://docs.cohere.com/errors-reference>, read 2026-11-21).
 
 use crate::{dialect::openai_chat::response::error_text, model::answer::Failure, refusal::Refusal};
 use serde_json::{Value, json};

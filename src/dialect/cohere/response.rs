@@ -98,8 +98,10 @@ fn call(value: &Value) -> Result<ToolCall, Corrupt> {
     })
 }
 
-/// Cohere's word for the end of an answer. `ERROR_TOXIC` and `ERROR_LIMIT` are from version 1's list
-/// (<https://docs.cohere.com/v1/reference/chat>, read 2026-11-21); some deployments still say them.
+/// Cohere's word for the end of an answer. `ERROR_TOXIC` and `ERROR_LIMIT` are version 1's, and what some hosts of its models
+/// still say
+/// (<https://docs.oracle.com/en-us/iaas/tools/python/latest/api/generative_ai_inference/models/oci.generative_ai_inference.models.CohereChatResponse.html>,
+/// read 2026-11-21).
 pub(super) fn finish(word: &str) -> Finish {
     match word {
         "COMPLETE" => Finish::Stop,

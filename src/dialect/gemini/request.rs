@@ -17,6 +17,7 @@ use crate::{
     refusal::Refusal,
 };
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// How ids begin that calls get here which came without one, so that dialects that need ids find calls and results
 /// paired. They are not written back to Google.
@@ -102,34 +103,36 @@ fn parts_at(value: Value, at: &str, left: &mut Map<String, Value>) -> Result<Vec
 /// Calls so far, to pair results with.
 #[derive(Default)]
 struct Calls {
-    all: Vec<Call>,
-}
-
-struct Call {
-    id: String,
-    name: String,
-    answered: bool,
+    count: usize,
+    /// The ids of each function's calls, the first first.
+    open: HashMap<String, VecDeque<String>>,
+    /// Those that were answered by their id.
+    answered: HashSet<String>,
 }
 
 impl Calls {
     fn called(&mut self, id: &mut String, name: &str) {
         if id.is_empty() {
-            *id = format!("{MADE_UP_ID}{}", self.all.len());
+            *id = format!("{MADE_UP_ID}{}", self.count);
         }
-        self.all.push(Call { id: id.clone(), name: name.to_owned(), answered: false });
+        self.count += 1;
+        self.open.entry(name.to_owned()).or_default().push_back(id.clone());
     }
 
     /// Gives a result without an id that of the first open call of its name.
     fn answered(&mut self, id: &mut String, name: Option<&str>) {
-        let open = |call: &&mut Call| !call.answered;
-        let call = if id.is_empty() {
-            self.all.iter_mut().filter(open).find(|call| Some(call.name.as_str()) == name)
-        } else {
-            self.all.iter_mut().filter(open).find(|call| call.id == *id)
+        if !id.is_empty() {
+            self.answered.insert(id.clone());
+            return;
+        }
+        let Some(open) = name.and_then(|name| self.open.get_mut(name)) else {
+            return;
         };
-        if let Some(call) = call {
-            call.answered = true;
-            id.clone_from(&call.id);
+        while let Some(next) = open.pop_front() {
+            if !self.answered.contains(&next) {
+                *id = next;
+                return;
+            }
         }
     }
 }
@@ -185,10 +188,21 @@ fn contents(request: &mut Request, value: Value) -> Result<(), Refusal> {
         if !results.is_empty() {
             request.turns.push(Turn::new(Role::Tool, results));
         }
+        if role == Role::User && !others.is_empty() {
+            // The person has spoken: what was not answered will not be.
+            calls.open.clear();
+        }
         if !others.is_empty() {
-            request.turns.push(Turn::new(role, others));
+            match request.turns.last_mut() {
+                Some(last) if role == Role::Assistant && last.role == role => last.parts.extend(others),
+                _ => request.turns.push(Turn::new(role, others)),
+            }
         }
     }
+    for turn in request.turns.iter_mut().filter(|turn| turn.role == Role::Assistant) {
+        turn.parts = joined(std::mem::take(&mut turn.parts));
+    }
+    request.turns.retain(|turn| !turn.parts.is_empty());
     if request.turns.iter().all(|turn| turn.role == Role::System) {
         return Err(Refusal::bad_param(
             "missing_required_parameter",
@@ -197,6 +211,45 @@ fn contents(request: &mut Request, value: Value) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Joins what a stream has cut: Google's SDKs keep each piece of an answer as a part of its own. Another maker's proof of
+/// thoughts is of all their words; Google's own stay as they are, since Google says not to join parts of which one is
+/// signed (<https://ai.google.dev/gemini-api/docs/thought-signatures>, read 2026-11-21).
+fn joined(parts: Vec<Part>) -> Vec<Part> {
+    let mut joined: Vec<Part> = Vec::new();
+    for mut part in parts {
+        let foreign = part.signature.as_ref().is_some_and(|signature| signature.maker != Dialect::Gemini);
+        match (&mut part.body, joined.last_mut()) {
+            (Body::Text(text), Some(Part { body: Body::Text(last), signature: None, .. }))
+                if part.signature.is_none() =>
+            {
+                last.text.push_str(&text.text);
+                continue;
+            }
+            (Body::Text(text), _) if text.text.is_empty() && part.signature.is_none() => continue,
+            (Body::Reasoning(thoughts), _) if foreign && !thoughts.redacted => {
+                let unsigned = |part: &Part| match &part.body {
+                    Body::Reasoning(_) => part.signature.is_none(),
+                    _ => false,
+                };
+                let begin = joined.iter().rposition(|part| !unsigned(part)).map_or(0, |last| last + 1);
+                let mut words: String = joined.drain(begin..).filter_map(words_of).collect();
+                words.push_str(&thoughts.text);
+                thoughts.text = words;
+            }
+            _ => {}
+        }
+        joined.push(part);
+    }
+    joined
+}
+
+fn words_of(part: Part) -> Option<String> {
+    match part.body {
+        Body::Reasoning(thoughts) => Some(thoughts.text),
+        _ => None,
+    }
 }
 
 fn generation_config(request: &mut Request, value: Value) -> Result<(), Refusal> {

@@ -288,6 +288,8 @@ fn candidate(index: usize, choice: &Choice) -> Value {
     let mut parts = Vec::new();
     for part in &choice.parts {
         match &part.body {
+            // Google's SDK for JavaScript takes an answer with an empty text for a broken one, and forgets it.
+            Body::Text(text) if text.text.is_empty() && part.signature.is_none() => {}
             Body::Native(Dialect::Gemini, Value::Object(native))
                 if grounding::is_candidates(&Value::Object(native.clone())) =>
             {

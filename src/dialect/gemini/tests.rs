@@ -1,5 +1,6 @@
 //! What is claimed of this dialect.
 
+mod answers;
 mod properties;
 mod replay;
 mod translate;

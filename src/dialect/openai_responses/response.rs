@@ -152,7 +152,8 @@ pub(super) fn annotation(citation: &Citation, text: &str) -> Option<Value> {
                 "start_index": citation.start.unwrap_or(0), "end_index": end}))
 }
 
-/// A usage object, if it has totals. Its classes are those of chat's under other names, and nested as there.
+/// A usage object, if it has totals. Its classes are those of chat's under other names, and nested as there. What it says of
+/// the cost is read at settlement, by the provider's kind.
 pub(super) fn usage(value: &Value) -> Option<Reported> {
     let member = |name: &str| value.get(name).cloned().unwrap_or_default();
     let renamed = json!({
@@ -163,18 +164,7 @@ pub(super) fn usage(value: &Value) -> Option<Reported> {
         "completion_tokens_details": member("output_tokens_details"),
     });
     let usage = openai_chat::response::usage(&renamed.to_string())?;
-    Some(Reported { usage, json: value.to_string(), cost_nanousd: cost(value) })
-}
-
-/// What the provider says the request cost.
-fn cost(usage: &Value) -> Option<i64> {
-    // OpenRouter's, in dollars (<https://openrouter.ai/docs/use-cases/usage-accounting>, read 2026-11-21).
-    let of_dollars = || usage.get("cost").and_then(Value::as_f64).map(|dollars| dollars * 1e9);
-    // xAI's, ten thousand million to the dollar (<https://docs.x.ai/developers/cost-tracking>, read 2026-11-21).
-    let of_ticks = || usage.get("cost_in_usd_ticks").and_then(Value::as_f64).map(|ticks| ticks / 10.0);
-    let nanousd = of_dollars().or_else(of_ticks)?.round();
-    #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
-    (0.0..9e15).contains(&nanousd).then_some(nanousd as i64)
+    Some(Reported { usage, json: value.to_string(), cost_nanousd: None })
 }
 
 /// Usage as clients get it. Strict types need all of these members, `cache_write_tokens` too.
@@ -189,6 +179,22 @@ pub(super) fn show_usage(usage: &Usage) -> Value {
         "output_tokens_details": {"reasoning_tokens": usage.reasoning},
         "total_tokens": usage.total(),
     })
+}
+
+/// A token's log probability: chat may leave out its bytes, strict types here need them.
+pub(super) fn show_logprob(token: &Value) -> Value {
+    let mut shown = token.clone();
+    if let Some(members) = shown.as_object_mut() {
+        if members.get("bytes").is_none_or(Value::is_null) {
+            let text = members.get("token").and_then(Value::as_str).unwrap_or_default();
+            let bytes = json!(text.as_bytes());
+            members.insert("bytes".to_owned(), bytes);
+        }
+        if let Some(Value::Array(top)) = members.get_mut("top_logprobs") {
+            *top = top.iter().map(show_logprob).collect();
+        }
+    }
+    shown
 }
 
 /// The members of a request that a response repeats, for [`Show::echo`].

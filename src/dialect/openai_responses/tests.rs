@@ -79,11 +79,10 @@ fn events(bytes: &[u8]) -> Vec<Value> {
     events
 }
 
-/// Without what another dialect's client cannot see: the provider's own usage object and cost.
+/// Without what a client cannot see: the provider's own usage object.
 fn shown(mut answer: Answer) -> Answer {
     if let Some(reported) = &mut answer.reported {
         reported.json.clear();
-        reported.cost_nanousd = None;
     }
     answer
 }

@@ -1,6 +1,27 @@
 //! Writing a provider's request.
+//!
+//! Where a request of another dialect and Anthropic's rules do not meet:
+//!
+//! | asked | sent |
+//! |---|---|
+//! | instructions anywhere | at the head, in their order |
+//! | turns of one speaker in a row | one message, results of tools first |
+//! | a conversation that the model begins | a user's `.` before it |
+//! | empty text, thoughts of other makers, speakers' names | left out; names are told as dropped |
+//! | arguments that are no JSON object | `{"INVALID_JSON": …}` |
+//! | a schema | what of it is enforced, the rest told in descriptions; older models are told the schema (dropped: `response_format`) |
+//! | any JSON object | an instruction (dropped: `response_format`) |
+//! | effort | `adaptive` and the nearest level, on models up to 4.5 a budget below the cap |
+//! | a call, of a model that cannot be forced | an instruction, and only that tool (dropped: `tool_choice`) |
+//! | one of some tools | those tools alone |
+//! | a temperature above 1 | 1 (dropped: `temperature`) |
+//! | sampling that the model, or thinking, does not allow | dropped |
+//! | seed, penalties, log probabilities, biases, tiers but `auto` and `default`, a user that looks like a mail address | dropped |
+//! | several answers, sound, video, other providers' files and tools | refused |
 
 mod options;
+
+pub(in crate::dialect::anthropic) use options::sends_thoughts_back;
 
 use super::super::{
     OWN,
@@ -83,8 +104,8 @@ fn compose(request: &Request, order: &Order<'_>) -> (Map<String, Value>, Written
     let mut written = draft.written;
     if request.dialect == OWN {
         for (name, value) in &request.extras {
-            // Paths into tools were put back there; those into messages cannot be: messages were joined.
-            if name == "output_config" || name.starts_with("tools[") {
+            // Paths into these were put back there; those into messages cannot be: messages were joined.
+            if name == "output_config" || name.starts_with("tools[") || name.starts_with("thinking.") {
                 continue;
             }
             if name.contains(['[', '.']) {

@@ -66,7 +66,7 @@ impl Family {
     }
 
     /// Whether temperature and the like are refused at all, and whether temperature and `top_p` together are
-    /// (<https://docs.claude.com/en/docs/about-claude/models/migrating-to-claude-4>, read 2026-11-21).
+    /// (<https://docs.claude.com/en/docs/about-claude/models/migrating-to-claude-4>; as remembered, not looked up again).
     pub(super) const fn sampling(self) -> (bool, bool) {
         match self {
             Self::Claude(major, minor) => (self.adaptive().1, major > 4 || major == 4 && minor >= 1),
@@ -75,13 +75,13 @@ impl Family {
     }
 
     /// Whether a tool may be `strict`
-    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>, read 2026-11-21).
+    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>; as remembered, not looked up again).
     pub(super) const fn strict_tools(self) -> bool {
         matches!(self, Self::Claude(major, minor) if major > 4 || major == 4 && minor >= 5)
     }
 
     /// Whether it takes a `cachePoint` at all, and whether among the tools. Others answer 400 to one
-    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>, read 2026-11-21).
+    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>; as remembered, not looked up again).
     pub(super) const fn caches(self) -> (bool, bool) {
         match self {
             Self::Claude(..) => (true, true),
@@ -96,7 +96,7 @@ impl Family {
             Self::Claude(..) => {
                 fields.insert("top_k".to_owned(), top_k.clone());
             }
-            // <https://docs.aws.amazon.com/nova/latest/userguide/using-converse-api.html>, read 2026-11-21.
+            // <https://docs.aws.amazon.com/nova/latest/userguide/using-converse-api.html>; as remembered, not looked up again.
             Self::Nova | Self::Nova2 => {
                 fields.insert("inferenceConfig".to_owned(), json!({"topK": top_k}));
             }
@@ -176,7 +176,7 @@ impl Family {
                 }
                 _ => off,
             },
-            // <https://docs.aws.amazon.com/nova/latest/nova2-userguide/using-converse-api.html>, read 2026-11-21.
+            // <https://docs.aws.amazon.com/nova/latest/nova2-userguide/using-converse-api.html>; as remembered, not looked up again.
             Self::Nova2 => {
                 if off {
                     if own {

@@ -26,7 +26,7 @@ use crate::{
 };
 use serde_json::{Map, Value, json};
 
-/// A request for Bedrock. Model and stream are in the path: [`crate::dialect::bedrock::path`].
+/// A request for Bedrock. The model, and whether a stream is wanted, are in the path.
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut writing = Writing {
@@ -164,7 +164,7 @@ impl Writing<'_> {
         }
         for message in self.messages.iter_mut().filter(|message| message.role == "user") {
             // "If you include a document, you must also include a text"
-            // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>, read 2026-11-21).
+            // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>; as remembered, not looked up again).
             if message.has("document") && !message.has("text") {
                 let name =
                     message.blocks.iter().find_map(|block| block.get("document")?.get("name")?.as_str());
@@ -234,7 +234,7 @@ impl Writing<'_> {
         block.insert("toolUseId".to_owned(), json!(id));
         block.insert("content".to_owned(), Value::Array(blocks));
         // Success is what every model takes a result for; the other word is Claude's and Nova's alone
-        // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>, read 2026-11-21).
+        // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>; as remembered, not looked up again).
         if result.is_error && (self.own || self.family.caches().0) {
             block.insert("status".to_owned(), json!("error"));
         } else if result.is_error {
@@ -266,7 +266,7 @@ impl Writing<'_> {
         let (none, one) = if self.own { (false, false) } else { self.family.sampling() };
         let sampling = &request.sampling;
         // Claude that thinks takes no temperature but 1, and no `top_k`
-        // (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>, read 2026-11-21).
+        // (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>; as remembered, not looked up again).
         let fixed = none || thinks && !self.own;
         if let Some(temperature) = &sampling.temperature {
             let number = temperature.as_f64().unwrap_or(1.0);
@@ -328,7 +328,7 @@ impl Writing<'_> {
     /// Whether Claude would refuse to think here: if it is told to call a tool; and, with a budget, if it is in the midst of
     /// calls and its thoughts before them are not there, since the caller's dialect did not bring them back
     /// (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>,
-    /// <https://docs.claude.com/en/docs/build-with-claude/adaptive-thinking>, read 2026-11-21).
+    /// <https://docs.claude.com/en/docs/build-with-claude/adaptive-thinking>; as remembered, not looked up again).
     fn may_not_think(&self, way: &str) -> bool {
         let told = matches!(
             self.request.tool_choice,
@@ -498,7 +498,7 @@ impl Writing<'_> {
 }
 
 /// Claude takes only schemas whose objects have no further members
-/// (<https://docs.claude.com/en/docs/build-with-claude/structured-outputs>, read 2026-11-21).
+/// (<https://docs.claude.com/en/docs/build-with-claude/structured-outputs>; as remembered, not looked up again).
 fn close_objects(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

@@ -65,8 +65,6 @@ pub fn read(body: &[u8], path: Option<(&str, bool)>) -> Result<Request, Refusal>
     sampling.logprobs = members.flag("logprobs")?.unwrap_or(false);
 
     request.extras = members.rest();
-    // `null` is "not set" for members that nobody asked for as well.
-    request.extras.retain(|_, value| !value.is_null());
     Ok(request)
 }
 
@@ -97,32 +95,37 @@ fn content(message: &mut Members) -> Result<Vec<Part>, Refusal> {
             .enumerate()
             .map(|(index, value)| block(value, format!("{path}[{index}]")))
             .collect(),
-        Some(other) => Err(wrong(&path, "a string or a list of blocks", &other)),
+        Some(_) => Err(wrong(&path, "a string or a list of blocks")),
     }
 }
 
 fn block(value: Value, path: String) -> Result<Part, Refusal> {
-    let whole = value.clone();
+    let kind = value.get("type").and_then(Value::as_str);
+    if kind.is_some_and(|kind| !BLOCKS.contains(&kind)) {
+        // For Cohere as it is, and named as dropped for others.
+        return Ok(Body::Native(Dialect::Cohere, value).into());
+    }
     let mut block = Members::of(value, path)?;
-    Ok(match block.needed_text("type")?.as_str() {
-        "text" => Part::text(block.needed_text("text")?),
+    match block.needed_text("type")?.as_str() {
+        "text" => Ok(Part::text(block.needed_text("text")?)),
         "thinking" => {
             let text = block.needed_text("thinking")?;
             let body = Body::Reasoning(Reasoning { text, ..Reasoning::default() });
-            Part { body, cache: None, signature: Some(signature()) }
+            Ok(Part { body, cache: None, signature: Some(signature()) })
         }
         "image_url" => {
             let path = block.at("image_url");
             let mut image = block.members("image_url")?.ok_or_else(|| missing(&path))?;
             let mut media = Media::of_url(MediaKind::Image, &image.needed_text("url")?);
             media.detail = image.text("detail")?;
-            Body::Media(media).into()
+            Ok(Body::Media(media).into())
         }
-        "document" => document(&mut block)?,
-        // Blocks to come: for Cohere as they are, and named as dropped for others.
-        _ => Body::Native(Dialect::Cohere, whole).into(),
-    })
+        _ => document(&mut block),
+    }
 }
+
+/// The kinds of blocks that are understood.
+const BLOCKS: [&str; 4] = ["text", "thinking", "image_url", "document"];
 
 /// A result given as a document: `data` is an object, or text (as in Cohere's own guide on tools).
 fn document(block: &mut Members) -> Result<Part, Refusal> {
@@ -132,7 +135,7 @@ fn document(block: &mut Members) -> Result<Part, Refusal> {
     let (text, mime) = match document.value("data") {
         Some(Value::String(text)) => (text, "text/plain"),
         Some(object @ Value::Object(_)) => (object.to_string(), "application/json"),
-        Some(other) => return Err(wrong(&data_path, "an object or a string", &other)),
+        Some(_) => return Err(wrong(&data_path, "an object or a string")),
         None => return Err(missing(&data_path)),
     };
     let mut media = Media::new(MediaKind::Document, Source::Text(text), Some(mime.to_owned()));
@@ -184,17 +187,17 @@ pub(in super::super) fn attach(citations: &[Value], parts: &mut [Part], plan_at:
 }
 
 fn read_tool(value: Value, path: &str, strict: Option<bool>) -> Result<Tool, Refusal> {
-    let whole = value.clone();
-    let mut tool = Members::of(value, path.to_owned())?;
-    if tool.text("type")?.is_some_and(|kind| kind != "function") {
-        return Ok(Tool::Native(Dialect::Cohere, whole));
+    if value.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "function") {
+        return Ok(Tool::Native(Dialect::Cohere, value));
     }
+    let mut tool = Members::of(value, path.to_owned())?;
+    tool.text("type")?;
     let function_path = tool.at("function");
     let mut function = tool.members("function")?.ok_or_else(|| missing(&function_path))?;
     let parameters_path = function.at("parameters");
     let parameters = function.value("parameters");
-    if let Some(other) = parameters.as_ref().filter(|parameters| !parameters.is_object()) {
-        return Err(wrong(&parameters_path, "a JSON Schema object", other));
+    if parameters.as_ref().is_some_and(|parameters| !parameters.is_object()) {
+        return Err(wrong(&parameters_path, "a JSON Schema object"));
     }
     Ok(Tool::Function(Function {
         name: function.needed_text("name")?,
@@ -215,7 +218,7 @@ fn format(members: &mut Members) -> Result<Option<Format>, Refusal> {
             Some(schema @ Value::Object(_)) => {
                 Ok(Some(Format::Schema { name: None, description: None, schema, strict: None }))
             }
-            Some(other) => Err(wrong(&schema_path, "a JSON Schema object", &other)),
+            Some(_) => Err(wrong(&schema_path, "a JSON Schema object")),
         },
         _ => Err(unfit("response_format.type", "text or json_object")),
     }

@@ -14,6 +14,10 @@ use std::collections::VecDeque;
 /// The most stop texts (<https://docs.cohere.com/reference/chat>, read 2026-11-21).
 const STOP_MAX: usize = 5;
 
+/// "temperature must be between 0 and 1.0 inclusive" (<https://docs.cohere.com/errors-reference>, read 2026-11-21), while
+/// others go to 2. What is above is 1, and named: it is less than was asked for.
+const TEMPERATURE_MAX: f64 = 1.0;
+
 /// Writes a body of `/v2/chat`.
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
@@ -63,12 +67,23 @@ impl Writer {
 
     fn messages(&mut self, turns: &[Turn]) -> Vec<Value> {
         let mut messages = Vec::with_capacity(turns.len());
+        let is_system = |turn: &Turn| matches!(turn.role, Role::System | Role::Developer);
+        if !self.own {
+            // Instructions come first and once ("system turn must be the first in the list",
+            // <https://docs.cohere.com/errors-reference>, read 2026-11-21).
+            let mut blocks = Vec::new();
+            for (index, turn) in turns.iter().enumerate().filter(|(_, turn)| is_system(turn)) {
+                self.blocks(turn, false, &format!("messages[{index}]"), &mut blocks);
+            }
+            messages.extend(content(blocks).map(|content| json!({"role": "system", "content": content})));
+        }
         for (index, turn) in turns.iter().enumerate() {
             let path = format!("messages[{index}]");
             if turn.name.is_some() {
                 self.drop(format!("{path}.name"));
             }
             match turn.role {
+                Role::System | Role::Developer if !self.own => {}
                 Role::System | Role::Developer => messages.extend(self.said("system", turn, &path)),
                 Role::User => messages.extend(self.said("user", turn, &path)),
                 Role::Assistant => messages.extend(self.assistant(turn, index, &path)),
@@ -90,17 +105,22 @@ impl Writer {
     /// A message of the application or the person.
     fn said(&mut self, role: &str, turn: &Turn, path: &str) -> Option<Value> {
         let mut blocks = Vec::new();
+        self.blocks(turn, role == "user", path, &mut blocks);
+        let content = content(blocks)?;
+        Some(json!({"role": role, "content": content}))
+    }
+
+    /// What it says.
+    fn blocks(&mut self, turn: &Turn, images: bool, path: &str, blocks: &mut Vec<Value>) {
         for (at, part) in turn.parts.iter().enumerate() {
             let place = format!("{path}.content[{at}]");
             match &part.body {
                 Body::Text(text) => blocks.push(text_block(&text.text)),
                 Body::Refusal(text) => blocks.push(text_block(text)),
-                Body::Media(media) if media.kind == MediaKind::Image && role == "user" => {
-                    match image(media) {
-                        Some(block) => blocks.push(block),
-                        None => self.refuse(place),
-                    }
-                }
+                Body::Media(media) if media.kind == MediaKind::Image && images => match image(media) {
+                    Some(block) => blocks.push(block),
+                    None => self.refuse(place),
+                },
                 // There is no document in a user's message: its text is all the model would see of it.
                 Body::Media(media) => match &media.source {
                     Source::Text(text) => blocks.push(text_block(&titled(media, text))),
@@ -115,8 +135,6 @@ impl Writer {
                 Body::Native(..) | Body::ToolCall(_) => self.drop(place),
             }
         }
-        let content = content(blocks)?;
-        Some(json!({"role": role, "content": content}))
     }
 
     fn assistant(&mut self, turn: &Turn, index: usize, path: &str) -> Option<Value> {
@@ -306,27 +324,37 @@ impl Writer {
             };
             self.body.insert(name.to_owned(), value);
         };
-        number("temperature", sampling.temperature.as_ref(), |given| given);
+        number("temperature", sampling.temperature.as_ref(), |given| given.min(TEMPERATURE_MAX));
         // From 0.01 to 0.99 here (<https://docs.cohere.com/reference/chat>, read 2026-11-21), while 1 is what others send for
         // "all": the nearest is taken, since leaving it out would mean Cohere's own 0.75.
         number("p", sampling.top_p.as_ref(), |given| given.clamp(0.01, 0.99));
+        if !own
+            && sampling
+                .temperature
+                .as_ref()
+                .and_then(Value::as_f64)
+                .is_some_and(|given| given > TEMPERATURE_MAX)
+        {
+            self.drop("temperature");
+        }
         // 500 at most (same page); further tokens are next to never chosen.
         if let Some(k) = &sampling.top_k {
             let k = if own { k.clone() } else { k.as_u64().map_or_else(|| k.clone(), |k| json!(k.min(500))) };
             self.set("k", k);
         }
-        // From 0 to 1 here (same page), from −2 to 2 elsewhere: what does not fit would mean something else.
+        // From 0 to 1 here (same page), from −2 to 2 elsewhere: what does not fit would mean something else. Some models
+        // take one of the two only (the page of errors above): 0, which says nothing, is left out.
         let penalties = [
             ("frequency_penalty", &sampling.frequency_penalty),
             ("presence_penalty", &sampling.presence_penalty),
         ];
         for (name, value) in penalties {
-            match value {
-                Some(value) if own || value.as_f64().is_some_and(|value| (0.0..=1.0).contains(&value)) => {
-                    self.set(name, value.clone());
-                }
-                Some(_) => self.drop(name),
-                None => {}
+            let Some(value) = value else { continue };
+            match value.as_f64() {
+                _ if own => self.set(name, value.clone()),
+                Some(0.0) => {}
+                Some(number) if (0.0..=1.0).contains(&number) => self.set(name, value.clone()),
+                _ => self.drop(name),
             }
         }
         if let Some(seed) = &sampling.seed {

@@ -378,6 +378,48 @@ fn numbers_of_other_dialects_are_fitted_or_named() {
 }
 
 #[test]
+fn a_temperature_above_one_is_one_and_a_penalty_of_nothing_is_nothing() {
+    let mut request = asked();
+    request.sampling.temperature = Some(json!(1.5));
+    request.sampling.frequency_penalty = Some(json!(0));
+    request.sampling.presence_penalty = Some(json!(0.0));
+    let hot = written(&request);
+    let keys = body(&hot);
+    assert_eq!(keys["temperature"], json!(1.0));
+    assert!(keys.get("frequency_penalty").is_none() && keys.get("presence_penalty").is_none());
+    assert_eq!(hot.dropped, ["temperature"]);
+    let own = Request { dialect: Dialect::Cohere, ..request };
+    assert_eq!(body(&written(&own))["temperature"], json!(1.5), "Cohere judges what was written for it");
+    assert_eq!(body(&written(&own))["frequency_penalty"], json!(0));
+}
+
+#[test]
+fn instructions_of_other_dialects_come_first_and_once() {
+    let turn = |role, text: &str| Turn::new(role, vec![Part::text(text)]);
+    let turns = vec![
+        turn(Role::User, "u"),
+        turn(Role::System, "a"),
+        turn(Role::Assistant, "x"),
+        turn(Role::Developer, "b"),
+    ];
+    let request = foreign(turns.clone());
+    assert_eq!(
+        body(&written(&request))["messages"],
+        json!([
+        {"role": "system", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"role": "user", "content": "u"}, {"role": "assistant", "content": "x"}])
+    );
+    let own = Request { dialect: Dialect::Cohere, ..foreign(turns) };
+    let roles: Vec<Value> = body(&written(&own))["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|message| message["role"].clone())
+        .collect();
+    assert_eq!(roles, ["user", "system", "assistant", "system"]);
+}
+
+#[test]
 fn effort_becomes_a_budget() {
     let with = |thinking: Thinking| {
         body(&written(&Request { thinking: Some(thinking), ..asked() }))["thinking"].clone()

@@ -61,6 +61,7 @@ fn body(request: &Request, order: &Order<'_>) -> (Map<String, Value>, Written) {
         contents: Vec::new(),
         instructions: Vec::new(),
         names: HashMap::new(),
+        words: Vec::new(),
         written: Written::default(),
     };
     let mut body = Map::new();
@@ -82,7 +83,7 @@ fn body(request: &Request, order: &Order<'_>) -> (Map<String, Value>, Written) {
     if !config.is_empty() {
         body.insert("generationConfig".to_owned(), Value::Object(config));
     }
-    writer.written.dropped.dedup();
+    writer.written.dropped.extend(writer.words.iter().map(|word| (*word).to_owned()));
     (body, writer.written)
 }
 
@@ -110,6 +111,8 @@ struct Writer<'a> {
     instructions: Vec<Value>,
     /// Functions by the ids of their calls.
     names: HashMap<&'a str, &'a str>,
+    /// Names of what was left out that can come up more than once.
+    words: Vec<&'static str>,
     written: Written,
 }
 
@@ -131,10 +134,15 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Notes what is left out, by its place or its name.
     fn drop(&mut self, name: impl Into<String>) {
-        let name = name.into();
-        if !self.written.dropped.contains(&name) {
-            self.written.dropped.push(name);
+        self.written.dropped.push(name.into());
+    }
+
+    /// Notes what is left out here and perhaps elsewhere.
+    fn drop_once(&mut self, word: &'static str) {
+        if !self.words.contains(&word) {
+            self.words.push(word);
         }
     }
 
@@ -216,7 +224,7 @@ impl<'a> Writer<'a> {
     /// Google caches by itself and by names, not by marks.
     fn mark(&mut self, part: &Part) {
         if part.cache.is_some() {
-            self.drop("cache_control");
+            self.drop_once("cache_control");
         }
     }
 
@@ -380,7 +388,7 @@ impl<'a> Writer<'a> {
                         strict = strict.or(Some(index));
                     }
                     if function.cache.is_some() {
-                        self.drop("cache_control");
+                        self.drop_once("cache_control");
                     }
                 }
                 Tool::Native(Dialect::Gemini, tool) => tools.push(tool.clone()),

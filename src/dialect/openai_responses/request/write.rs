@@ -50,7 +50,10 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     }
     if let Some(reasoning) = request.thinking.as_ref().and_then(|thinking| write_thinking(thinking, order)) {
         // A model that does not think refuses both members.
-        if request.dialect != OWN && reasoning.get("effort").is_none_or(|effort| effort != "none") {
+        if request.dialect != OWN
+            && keeps(order)
+            && reasoning.get("effort").is_none_or(|effort| effort != "none")
+        {
             include.push(json!(INCLUDE_ENCRYPTED));
         }
         body.insert("reasoning".to_owned(), Value::Object(reasoning));
@@ -72,7 +75,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
         body.insert("metadata".to_owned(), Value::Object(request.metadata.clone()));
     }
     let mut body = Value::Object(body);
-    write_extras(request, &mut body, &mut written);
+    write_extras(request, order, &mut body, &mut written);
     written.body = body.to_string().into_bytes();
     written
 }
@@ -92,7 +95,13 @@ const OF_CHAT: [(&str, &str); 6] = [
     ("store", "store"),
 ];
 
-fn write_extras(request: &Request, body: &mut Value, written: &mut Written) {
+/// Whether the provider is known to keep answers unless told not to, and to give thoughts sealed instead
+/// (<https://docs.x.ai/developers/model-capabilities/text/comparison>, read 2026-11-21). Others may refuse the members.
+fn keeps(order: &Order<'_>) -> bool {
+    matches!(order.kind, "openai" | "azure" | "xai")
+}
+
+fn write_extras(request: &Request, order: &Order<'_>, body: &mut Value, written: &mut Written) {
     for (name, value) in &request.extras {
         if request.dialect == OWN {
             if name == "include"
@@ -110,7 +119,7 @@ fn write_extras(request: &Request, body: &mut Value, written: &mut Written) {
             written.dropped.push(name.clone());
         }
     }
-    if request.dialect != OWN && body.get("store").is_none() {
+    if request.dialect != OWN && keeps(order) && body.get("store").is_none() {
         put(body, "store", &json!(false));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{
     OWN,
-    response::{PROOF_OF, REDACTED, annotation, show_usage},
+    response::{PROOF_OF, REDACTED, annotation, show_logprob, show_usage},
     unproof,
 };
 use super::items::{CONTENT, Item, Kind, Piece, SUMMARY, Words};
@@ -410,7 +410,8 @@ impl Writer {
             return;
         };
         let Some(said) = pieces.get_mut(piece).filter(|piece| !piece.done) else { return };
-        said.logprobs.extend(list.iter().cloned());
+        let list: Vec<Value> = list.iter().map(show_logprob).collect();
+        said.logprobs.extend_from_slice(&list);
         let members = json!({"content_index": piece, "delta": "", "logprobs": list});
         self.of_item("response.output_text.delta", index, members, out);
     }

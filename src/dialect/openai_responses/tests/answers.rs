@@ -195,6 +195,28 @@ fn an_answer_has_what_strict_types_need() {
 }
 
 #[test]
+fn chats_log_probabilities_have_their_bytes() {
+    let at = At { choice: 0, part: 0 };
+    let top = json!([{"token": "e", "logprob": -2.0, "bytes": null}]);
+    let deltas = [
+        Delta::Open(at, Opened::Text),
+        Delta::Append(at, "é".to_owned()),
+        Delta::Logprobs(
+            0,
+            json!({"content": [{"token": "é", "logprob": -0.5, "bytes": null, "top_logprobs": top}]}),
+        ),
+        Delta::End,
+    ];
+    let events = events(&told(&deltas));
+    let expected = json!([{"token": "é", "logprob": -0.5, "bytes": [195, 169],
+        "top_logprobs": [{"token": "e", "logprob": -2.0, "bytes": [101]}]}]);
+    let of_events: Vec<&Value> =
+        events.iter().map(|event| &event["logprobs"]).filter(|list| list.is_array()).collect();
+    assert_eq!(of_events, [&json!([]), &expected, &expected], "a delta, its probabilities, the whole");
+    assert_eq!(events.last().unwrap()["response"]["output"][0]["content"][0]["logprobs"], expected);
+}
+
+#[test]
 fn answers_that_are_none() {
     for body in [
         json!({"status": "failed", "output": [], "error": {"code": "server_error", "message": "broke"}}),
@@ -208,19 +230,6 @@ fn answers_that_are_none() {
         json!({"status": "incomplete", "incomplete_details": {"reason": "content_filter"}, "output": []});
     let answer = response::read(filtered.to_string().as_bytes()).unwrap();
     assert_eq!(answer.choices[0].finish, Some(Finish::Filtered(None)));
-}
-
-#[test]
-fn what_a_provider_says_it_cost() {
-    let of = |more: Value| {
-        let mut usage = json!({"input_tokens": 1, "output_tokens": 1, "total_tokens": 2});
-        usage.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        response::usage(&usage).unwrap().cost_nanousd
-    };
-    assert_eq!(of(json!({})), None);
-    assert_eq!(of(json!({"cost": 0.000_016_35})), Some(16_350));
-    assert_eq!(of(json!({"cost_in_usd_ticks": 37_756_000})), Some(3_775_600));
-    assert_eq!(of(json!({"cost": -1.0})), None);
 }
 
 fn stream_of(events: &[Value]) -> Vec<Delta> {

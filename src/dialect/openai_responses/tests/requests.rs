@@ -352,6 +352,9 @@ fn another_dialects_request_is_written() {
         ["messages[0].content[3]", "messages[2].content[1].is_error", "top_k", "stop_sequences", "container"]
     );
     assert_eq!(refused, ["tools[1]", "n"]);
+    let elsewhere = request::write(&request, &Order { kind: "perplexity", model: "m", output_cap: None });
+    let elsewhere: Value = serde_json::from_slice(&elsewhere.body).unwrap();
+    assert!(elsewhere.get("store").is_none() && elsewhere.get("include").is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     Draft,
 };
 use crate::model::{
-    part::Body,
+    part::{Body, Part},
     request::{Format, Function, Request, Role, Thinking, Tool, ToolChoice},
 };
 use serde_json::{Map, Value, json};
@@ -35,7 +35,17 @@ impl Chosen {
 pub(super) fn choose(request: &Request, claude: Claude, cap: u64, draft: &mut Draft) -> Chosen {
     let mut chosen = Chosen::default();
     let forced = tools(request, claude, &mut chosen, draft);
-    let (thinking, effort) = thoughts(request, claude, cap, forced, draft);
+    let (mut thinking, effort) = thoughts(request, claude, cap, forced, draft);
+    // Translating moves instructions and adds some, so thoughts may come back behind another beginning. Lost thoughts are
+    // better than a refused conversation.
+    if claude.binds_thoughts() && sends_thoughts_back(request) {
+        let thinking = thinking.get_or_insert_with(|| json!({"type": "adaptive"}));
+        if let Some(members) =
+            thinking.as_object_mut().filter(|members| members.get("type") == Some(&json!("adaptive")))
+        {
+            members.insert("block_binding".to_owned(), json!({"prefix_mismatch_behavior": "drop_block"}));
+        }
+    }
     let mut config = match request.extras.get("output_config") {
         Some(Value::Object(config)) if request.dialect == OWN => config.clone(),
         _ => Map::new(),
@@ -183,7 +193,15 @@ fn thoughts(
 ) -> (Option<Value>, Option<String>) {
     let Some(asked) = &request.thinking else { return (None, None) };
     if request.dialect == OWN {
-        return (as_sent(asked, cap, draft), asked.effort.clone());
+        let mut thinking = as_sent(asked, cap, draft);
+        if let Some(members) = thinking.as_mut().and_then(Value::as_object_mut) {
+            for (path, value) in &request.extras {
+                if let Some(name) = path.strip_prefix("thinking.") {
+                    members.insert(name.to_owned(), value.clone());
+                }
+            }
+        }
+        return (thinking, asked.effort.clone());
     }
     let dropped = &mut draft.written.dropped;
     let name = if asked.effort.is_some() { "reasoning_effort" } else { "thinking" };
@@ -267,6 +285,15 @@ fn fitting(budget: u64, cap: u64) -> Option<u64> {
     let budget = budget.max(BUDGET_TOKENS_MIN);
     let budget = if budget < cap { budget } else { (cap / 2).max(BUDGET_TOKENS_MIN) };
     (budget < cap).then_some(budget)
+}
+
+/// Whether a client of another dialect sends thoughts of Anthropic's back.
+pub(in crate::dialect::anthropic) fn sends_thoughts_back(request: &Request) -> bool {
+    let proved = |part: &Part| {
+        matches!(part.body, Body::Reasoning(_))
+            && part.signature.as_ref().is_some_and(|proof| proof.for_maker(OWN).is_some())
+    };
+    request.dialect != OWN && request.turns.iter().any(|turn| turn.parts.iter().any(proved))
 }
 
 /// Whether the model is in the middle of calling tools and its call came without the thoughts before it, as from clients

@@ -37,7 +37,7 @@ impl Writer<'_> {
             ("frequencyPenalty", "frequency_penalty", &sampling.frequency_penalty),
         ];
         for (name, chat, penalty) in penalties {
-            if self.is_own() || !self.generation.is_some_and(|generation| generation >= (2, 5)) {
+            if self.is_own() || self.generation.is_none_or(|generation| generation < (2, 5)) {
                 put(name, penalty.clone());
             } else if penalty.as_ref().is_some_and(|penalty| penalty.as_f64() != Some(0.0)) {
                 self.drop(chat);
