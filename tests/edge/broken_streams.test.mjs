@@ -91,4 +91,25 @@ for (const client of Object.keys(CLIENTS)) {
   });
 }
 
+/** Of each format that a client and a provider share: the provider, the path, and the body. */
+const SAME = [
+  ["oac", "/v1/chat/completions", { messages: [{ role: "user", content: "hello" }], stream_options: { include_usage: true } }],
+  ["oai", "/v1/responses", { input: "hello", store: false }],
+  ["ant", "/v1/messages", { max_tokens: 400, messages: [{ role: "user", content: "hello" }] }],
+  ["gem", "/v1beta/models/MODEL:streamGenerateContent?alt=sse", { contents: [{ role: "user", parts: [{ text: "hello" }] }] }],
+];
+
+for (const [provider, where, body] of SAME) {
+  it(`a stream of ${where} from a provider that speaks it arrives byte by byte`, async () => {
+    const { secret } = await gw.tenant();
+    const ask = async (url, model) => {
+      const text = JSON.stringify(where.includes("MODEL") ? body : { ...body, model, stream: true });
+      return (await fetch(url + where.replace("MODEL", model), { method: "POST", body: text, headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" } })).text();
+    };
+    const sent = await ask(broken.url, "fine");
+    assert.ok(sent.includes(BEGUN));
+    assert.equal(await ask(gw.url, `${provider}/fine`), sent);
+  });
+}
+
 it("left no panic behind", () => assert.deepEqual(gw.panics(), []));

@@ -6,7 +6,7 @@ import { jsonSchemaOutputFormat } from "@anthropic-ai/sdk/helpers/json-schema";
 import { ApiError, GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 import { assertRows } from "./dialects.mjs";
-import { FAKES, modelOf, startFakes, SYSTEM, USAGE as REPORTED } from "./fakes.mjs";
+import { FAKES, modelOf, startFakes, SYSTEM, USAGE as REPORTED, VARS } from "./fakes.mjs";
 import { startGateway } from "./rig.mjs";
 
 const HELLO = "hello", WEATHER = "weather in Paris?", PERSON = "who is that person?", THINK = "think hard";
@@ -243,7 +243,7 @@ after(() => { globalThis.fetch = realFetch; });
 let gw, fakes, tenant;
 const claims = [];
 before(async () => {
-  [gw, fakes] = await Promise.all([startGateway(), startFakes()]);
+  [gw, fakes] = await Promise.all([startGateway({ vars: VARS }), startFakes()]);
   await gw.putConfig(fakes.config());
   tenant = await gw.tenant({ customer: { budget_usd: { total: 100 } } });
 });

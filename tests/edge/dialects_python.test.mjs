@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { FAKES, modelOf, startFakes, SYSTEM } from "./fakes.mjs";
+import { FAKES, modelOf, startFakes, SYSTEM, VARS } from "./fakes.mjs";
 import { startGateway } from "./rig.mjs";
 import { assertRows } from "./dialects.mjs";
 
@@ -16,7 +16,7 @@ if (skip) console.error(`\n!!! dialects_python ${skip}\n`);
 describe("the SDKs for Python, asking providers of every dialect", { skip }, () => {
   let gw, fakes;
   before(async () => {
-    [gw, fakes] = await Promise.all([startGateway(), startFakes()]);
+    [gw, fakes] = await Promise.all([startGateway({ vars: VARS }), startFakes()]);
     await gw.putConfig(fakes.config());
   });
   after(async () => { await gw?.stop(); await fakes?.stop(); });

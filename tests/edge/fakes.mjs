@@ -14,8 +14,12 @@ export const FAKES = {
   oac: { kind: "openai-compatible", below: "/v1", model: "deepseek-reasoner", price: { input: 2, output: 20 } },
   ant: { kind: "anthropic", below: "/v1", model: "claude-sonnet-4-5", price: { input: 3, output: 30 } },
   gem: { kind: "gemini", below: "/v1beta", model: "gemini-2.5-flash", price: { input: 4, output: 40 } },
+  bed: { kind: "bedrock", below: "", model: "anthropic.claude-sonnet-4-5-20250929-v1:0", price: { input: 6, output: 60 }, more: { region: "us-east-1", api_key: "secret://AWS_KEY" } },
   coh: { kind: "cohere", below: "/v2", model: "command-a-reasoning-08-2025", price: { input: 5, output: 50 } },
 };
+
+/** Secrets besides the rig's own. */
+export const VARS = { AWS_KEY: "AKIDEXAMPLE:secret" };
 
 /** The name a client asks a fake by. */
 export const modelOf = (name) => `${name}/${FAKES[name].model}`;
@@ -50,7 +54,7 @@ export async function startFakes() {
     url: mock.url,
     stop: () => mock.stop(),
     config: () => ({
-      providers: Object.fromEntries(Object.entries(FAKES).map(([name, { kind, below }]) => [name, { kind, base_url: mock.url + below, api_key: "secret://UP_KEY" }])),
+      providers: Object.fromEntries(Object.entries(FAKES).map(([name, { kind, below, more }]) => [name, { kind, base_url: mock.url + below, api_key: "secret://UP_KEY", ...more }])),
       prices: Object.fromEntries(Object.entries(FAKES).map(([name, { price }]) => [modelOf(name), price])),
       routes: [{ name: "asked", retries: { count: 0 } }],
     }),

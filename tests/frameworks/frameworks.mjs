@@ -14,6 +14,8 @@ const version = (name) => require(path.join(installed, "node_modules", name, "pa
 const { EDGEHOLD_URL: url, EDGEHOLD_KEY: apiKey, EDGEHOLD_SYSTEM: system, EDGEHOLD_MODELS } = process.env;
 const GREETING = "Grüße from a modèle 🌍 that streams.", REPORT = "It is 21C in Paris.";
 const tools = { get_weather: tool({ description: "The weather of a city", inputSchema: z.object({ city: z.string() }), execute: async ({ city }) => { assert.equal(city, "Paris"); return "21 degrees"; } }) };
+// Otherwise its client of Responses refers to what OpenAI has stored, which no other provider can know.
+const providerOptions = { openai: { store: false } };
 const twice = (stepCountIs ?? isStepCount)(2);
 const CLIENTS = {
   "@ai-sdk/openai, chat": (model) => createOpenAI({ baseURL: `${url}/v1`, apiKey }).chat(model),
@@ -24,25 +26,25 @@ const CLIENTS = {
 };
 const CASES = {
   async chat(model) {
-    const got = await generateText({ model, system, prompt: "hello", maxRetries: 0 });
+    const got = await generateText({ model, system, prompt: "hello", maxRetries: 0, providerOptions });
     assert.deepEqual([got.text, got.finishReason, got.usage.inputTokens, got.usage.outputTokens], [GREETING, "stop", 50, 9]);
   },
   async stream(model) {
-    const parts = await Array.fromAsync(streamText({ model, system, prompt: "hello", maxRetries: 0, onError() {} }).fullStream);
+    const parts = await Array.fromAsync(streamText({ model, system, prompt: "hello", maxRetries: 0, providerOptions, onError() {} }).fullStream);
     assert.deepEqual(parts.filter((p) => p.type === "error").map((p) => String(p.error?.stack ?? p.error)), []);
     assert.equal(parts.filter((p) => p.type === "text-delta").map((p) => p.text).join(""), GREETING);
     const { totalUsage } = parts.find((p) => p.type === "finish");
     assert.deepEqual([totalUsage.inputTokens, totalUsage.outputTokens], [50, 9]);
   },
   async tool_loop(model) {
-    const got = await generateText({ model, system, prompt: "weather in Paris?", tools, stopWhen: twice, maxRetries: 0 });
+    const got = await generateText({ model, system, prompt: "weather in Paris?", tools, stopWhen: twice, maxRetries: 0, providerOptions });
     assert.deepEqual([got.text, got.steps.length], [REPORT, 2]);
-    const streamed = streamText({ model, system, prompt: "weather in Paris?", tools, stopWhen: twice, maxRetries: 0, onError() {} });
+    const streamed = streamText({ model, system, prompt: "weather in Paris?", tools, stopWhen: twice, maxRetries: 0, providerOptions, onError() {} });
     assert.equal(await streamed.text, REPORT);
   },
   async structured(model) {
     const schema = jsonSchema({ type: "object", properties: { name: { type: "string" }, age: { type: "integer" } }, required: ["name", "age"], additionalProperties: false });
-    const got = await generateText({ model, system, prompt: "who is that person?", output: Output.object({ schema }), maxRetries: 0 });
+    const got = await generateText({ model, system, prompt: "who is that person?", output: Output.object({ schema }), maxRetries: 0, providerOptions });
     assert.deepEqual(got.output, { name: "Bob", age: 42 });
   },
 };

@@ -2,18 +2,18 @@
 // this with their directory. Prints a table for docs/clients.md; the exit status is 1 if a claim failed.
 import { spawn } from "node:child_process";
 import path from "node:path";
-import { FAKES, modelOf, startFakes, SYSTEM } from "../edge/fakes.mjs";
+import { FAKES, modelOf, startFakes, SYSTEM, VARS } from "../edge/fakes.mjs";
 import { startGateway } from "../edge/rig.mjs";
 
 const installed = path.resolve(process.argv[2]);
 const here = import.meta.dirname;
-const [gw, fakes] = await Promise.all([startGateway(), startFakes()]);
+const [gw, fakes] = await Promise.all([startGateway({ vars: VARS }), startFakes()]);
 const claims = [];
 try {
   await gw.putConfig(fakes.config());
   const { secret } = await gw.tenant();
   const env = { ...process.env, EDGEHOLD_URL: gw.url, EDGEHOLD_KEY: secret, EDGEHOLD_MODELS: JSON.stringify(Object.keys(FAKES).map(modelOf)), EDGEHOLD_SYSTEM: SYSTEM, PYTHONUTF8: "1" };
-  for (const [command, ...args] of [[path.join(installed, ".venv/bin/python"), path.join(here, "frameworks.py")], [process.execPath, path.join(here, "frameworks.mjs"), installed]]) {
+  for (const [command, ...args] of [[path.join(installed, "bin/python"), path.join(here, "frameworks.py")], [process.execPath, path.join(here, "frameworks.mjs"), path.join(installed, "npm")]]) {
     const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "inherit"] });
     let text = "";
     for await (const part of child.stdout.setEncoding("utf8")) text += part;
