@@ -57,4 +57,4 @@ deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would b
 
 clean: ## remove what was built (CLEAN=all: also what setup installed)
 	@rm -rf build target .wrangler .dev
-	@if [ "$(CLEAN)" = all ]; then rm -rf .tools node_modules .venv .venv-openai2 .venv-model; fi
+	@if [ "$(CLEAN)" = all ]; then rm -rf .tools node_modules .venv .venv-openai2 .venv-model .venv-clients; fi

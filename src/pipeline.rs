@@ -11,7 +11,7 @@ use crate::{
     dialect::{self, Dialect},
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, call, dispatch},
     idempotency,
-    model::{id::RequestId, money::NanoUsd},
+    model::{id::RequestId, money::NanoUsd, usage::Usage},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
     refusal::Refusal,
     settle::row::Outcome,
@@ -273,13 +273,14 @@ fn judge_end(end: &RelayEnd, meter: &Seen) -> (Outcome, Option<String>) {
     match end {
         // A client that leaves after the terminal event has got everything.
         // So does one whose provider forgot to close its stream.
-        RelayEnd::ClientGone | RelayEnd::Timeout if meter.done => (Outcome::Ok, None),
+        RelayEnd::ClientGone | RelayEnd::Timeout if meter.done && !meter.lost => (Outcome::Ok, None),
         RelayEnd::ClientGone => (Outcome::ClientGone, None),
         RelayEnd::Timeout => (Outcome::Timeout, Some("the stream stood still, or took too long".to_owned())),
         RelayEnd::Broken(message) if !meter.done => (Outcome::Truncated, Some(message.clone())),
         RelayEnd::End | RelayEnd::Broken(_) => match &meter.error {
             Some(message) => (Outcome::UpstreamError, Some(message.clone())),
             None if meter.complete() => (Outcome::Ok, None),
+            None if meter.lost => (Outcome::Truncated, Some("an event could not be read".to_owned())),
             None => (Outcome::Truncated, Some("the stream ended without its terminal event".to_owned())),
         },
     }
@@ -297,10 +298,16 @@ fn broken(outcome: Outcome, id: &RequestId) -> Refusal {
 fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Option<String>, meter: Seen) {
     attempt.outcome = outcome;
     attempt.error = error;
+    let closed = meter.done || meter.finished;
     match meter.usage {
-        Some(usage) => {
+        Some(usage) if closed => {
             attempt.usage = usage;
             attempt.usage_json = meter.usage_json;
+        }
+        // Anthropic and Gemini count along: of a stream that broke off, that is the least it can have been.
+        Some(usage) => {
+            attempt.usage = Usage { output: usage.output.max(meter.estimated_output()), ..usage };
+            attempt.usage_estimated = true;
         }
         None => {
             let stop = case.plan.stops.get(attempt.stop);

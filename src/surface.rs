@@ -23,7 +23,7 @@ pub enum Surface {
     Responses,
     /// `/v1/messages`.
     Messages,
-    /// `/v1/models/{model}:generateContent` and `:streamGenerateContent`, also below `/v1beta`.
+    /// `/v1/models/{model}:generateContent` and `:streamGenerateContent`, also below `/v1beta`, also without `models/`.
     Generate {
         /// The model in the path.
         model: String,
@@ -57,9 +57,9 @@ impl Surface {
             "/v1/embeddings" => Self::Embeddings,
             "/v1/rerank" | "/v2/rerank" => Self::Rerank,
             _ => {
-                let rest =
-                    path.strip_prefix("/v1beta/models/").or_else(|| path.strip_prefix("/v1/models/"))?;
-                let (model, method) = rest.rsplit_once(':')?;
+                let rest = path.strip_prefix("/v1beta/").or_else(|| path.strip_prefix("/v1/"))?;
+                // Vercel's client takes a model with a slash for the whole of the path.
+                let (model, method) = rest.strip_prefix("models/").unwrap_or(rest).rsplit_once(':')?;
                 let stream = match method {
                     "generateContent" => false,
                     "streamGenerateContent" => true,
@@ -214,6 +214,9 @@ mod tests {
         let expected = Surface::Generate { model: "gemini-2.5-flash".into(), stream: true, array: false };
         assert_eq!(surface, Some(expected));
         let surface = Surface::of("/v1/models/openai%2Fgpt-4o:generateContent", "");
+        let expected = Surface::Generate { model: "openai/gpt-4o".into(), stream: false, array: false };
+        assert_eq!(surface, Some(expected));
+        let surface = Surface::of("/v1beta/openai/gpt-4o:generateContent", "");
         let expected = Surface::Generate { model: "openai/gpt-4o".into(), stream: false, array: false };
         assert_eq!(surface, Some(expected));
         assert_eq!(Surface::of("/v1/models/x:predict", ""), None);

@@ -156,7 +156,7 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
             "unsupported_parameter",
             member,
             format!(
-                "'{member}' refers to what is stored at one provider, and this request goes to '{provider}', which speaks another format. Send the conversation itself."
+                "'{member}' refers to what is stored at one provider, and this request goes to '{provider}', which speaks another format. Send the conversation itself, as SDKs do with \"store\": false."
             ),
         )));
     }

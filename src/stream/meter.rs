@@ -49,6 +49,8 @@ pub struct Seen {
     pub content_bytes: u64,
     /// Events that could not be read.
     pub corrupt_events: u64,
+    /// One of them is missing in what the client was given.
+    pub lost: bool,
 }
 
 impl Seen {
@@ -56,7 +58,7 @@ impl Seen {
     /// one, a finish reason.
     #[must_use]
     pub const fn complete(&self) -> bool {
-        self.error.is_none() && (self.done || self.finished)
+        self.error.is_none() && !self.lost && (self.done || self.finished)
     }
 
     /// Output tokens as far as they can be told without a usage report: one for each event, or four bytes each.
@@ -196,8 +198,42 @@ impl Translator {
         let mut meanings = Vec::with_capacity(deltas.len());
         for delta in deltas {
             meanings.push(self.listener.seen.note(delta));
-            self.writer.push(delta, &mut out);
+            // An answer with a gap is none: nothing behind one is written, so the client never sees the end of it.
+            self.listener.seen.lost |= *delta == Delta::Corrupt;
+            if !self.listener.seen.lost {
+                self.writer.push(delta, &mut out);
+            }
         }
         (out, meanings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{self, Dialect, Show};
+
+    #[test]
+    fn a_translated_stream_with_a_gap_has_no_end() {
+        let event = |text: &str, more: &str| {
+            format!(
+                r#"data: {{"candidates":[{{"index":0,"content":{{"role":"model","parts":[{{"text":"{text}"}}]}}{more}}}],"usageMetadata":{{"promptTokenCount":3,"candidatesTokenCount":2,"totalTokenCount":5}}}}"#
+            ) + "\n\n"
+        };
+        let translated = |midst: &str| {
+            let (reader, writer) =
+                (dialect::reader(Dialect::Gemini), dialect::writer(Dialect::OpenAiChat, Show::default()));
+            let mut translator = Translator::new(reader, writer);
+            let bytes = event("one ", "") + midst + &event("three", r#","finishReason":"STOP""#);
+            let mut out = translator.push_judging(bytes.as_bytes()).0;
+            out.extend(translator.finish());
+            (String::from_utf8(out).expect("text"), translator.seen().clone())
+        };
+        let (whole, seen) = translated(&event("two ", ""));
+        assert!(whole.contains("two") && whole.ends_with("data: [DONE]\n\n") && seen.complete());
+        let (gap, seen) = translated("data: {\"candidates\": [\n\n");
+        assert!(gap.contains("one") && !gap.contains("three") && !gap.contains("[DONE]"), "{gap}");
+        assert!(!seen.complete());
+        assert_eq!(seen.usage.map(|usage| usage.total()), Some(5), "what was used is counted all the same");
     }
 }

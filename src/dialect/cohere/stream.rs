@@ -251,15 +251,17 @@ impl Reader {
         }
         self.ended = true;
         let delta = value.get("delta");
+        let error = delta.and_then(|delta| text_at(delta, &["error"]));
         let word = delta.and_then(|delta| text_at(delta, &["finish_reason"]));
-        if let Some(word) = word {
+        // A stream that failed has not finished: the reason that comes with an error is no end of an answer.
+        if let Some(word) = word.filter(|_| error.is_none()) {
             out.push(Delta::Finish(0, response::finish(word)));
         }
         let usage = delta.and_then(|delta| delta.get("usage")).filter(|usage| !usage.is_null());
         if let Some(reported) = usage.and_then(|usage| response::reported(&usage.to_string())) {
             out.push(Delta::Usage(reported));
         }
-        match delta.and_then(|delta| text_at(delta, &["error"])) {
+        match error {
             Some(message) => out.push(Delta::Error(failure(message))),
             None => out.push(Delta::End),
         }

@@ -99,7 +99,7 @@ fn an_error_in_a_stream_is_no_end() {
     let broken =
         event(&json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": "overloaded"}}));
     let failure = Failure { status: 502, kind: None, message: "overloaded".into() };
-    assert_eq!(broken, [Delta::Finish(0, Finish::Other("ERROR".into())), Delta::Error(failure)]);
+    assert_eq!(broken, [Delta::Error(failure)]);
     let assembly = assembled(&deltas(b"data: {\"message\":\"internal server error\"}\n\n"));
     assert_eq!(assembly.error.unwrap().message, "internal server error");
     assert!(!assembly.ended);

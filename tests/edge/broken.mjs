@@ -1,0 +1,117 @@
+// A provider of every dialect whose streams break. The model asked for says how; the path says in which dialect.
+import { once } from "node:events";
+import http from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** What was said before it broke, and the whole of it. */
+export const BEGUN = "It begins";
+export const WHOLE = `${BEGUN} and ends.`;
+
+/**
+ * How a stream breaks: the connection is cut or closed in mid-stream, an error event comes in mid-stream or first, or a status
+ * says it. `fine` does not.
+ */
+export const FAULTS = ["cut", "closed", "error", "error-first", "status-503", "status-529", "fine"];
+
+const sse = (data, event) => `${event ? `event: ${event}\n` : ""}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
+const typed = (data) => sse(data, data.type);
+const chunk = (delta, finish_reason = null) => sse({ id: "chatcmpl-b", object: "chat.completion.chunk", created: 1_790_000_000, model: "m", choices: [{ index: 0, delta, logprobs: null, finish_reason }] });
+const RESPONSE = { id: "resp_b", object: "response", created_at: 1_790_000_000, model: "m", output: [], parallel_tool_calls: true, tool_choice: "auto", tools: [], error: null, incomplete_details: null, instructions: null, metadata: {}, temperature: 1, top_p: 1 };
+const message = (text, status) => ({ id: "msg_b", type: "message", role: "assistant", status, content: text ? [{ type: "output_text", text, annotations: [] }] : [] });
+const candidate = (text, more) => sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text }] }, ...more }], modelVersion: "m", responseId: "g_b" });
+
+/** Of each dialect: the path's end, the events before content, of content, of the end, and the error event. */
+const DIALECTS = [
+  {
+    path: /\/chat\/completions$/,
+    head: [chunk({ role: "assistant", content: "" })],
+    text: (text) => chunk({ content: text }),
+    tail: [chunk({}, "stop"), sse({ id: "chatcmpl-b", object: "chat.completion.chunk", created: 1_790_000_000, model: "m", choices: [], usage: { prompt_tokens: 20, completion_tokens: 4, total_tokens: 24 } }), sse("[DONE]")],
+    error: sse({ error: { message: "Overloaded", type: "server_error", code: null, param: null } }),
+  },
+  {
+    path: /\/responses$/,
+    head: [
+      typed({ type: "response.created", sequence_number: 0, response: { ...RESPONSE, status: "in_progress" } }),
+      typed({ type: "response.output_item.added", sequence_number: 1, output_index: 0, item: message("", "in_progress") }),
+      typed({ type: "response.content_part.added", sequence_number: 2, item_id: "msg_b", output_index: 0, content_index: 0, part: { type: "output_text", text: "", annotations: [] } }),
+    ],
+    text: (delta) => typed({ type: "response.output_text.delta", sequence_number: 3, item_id: "msg_b", output_index: 0, content_index: 0, delta, logprobs: [] }),
+    tail: [
+      typed({ type: "response.output_text.done", sequence_number: 4, item_id: "msg_b", output_index: 0, content_index: 0, text: WHOLE, logprobs: [] }),
+      typed({ type: "response.output_item.done", sequence_number: 5, output_index: 0, item: message(WHOLE, "completed") }),
+      typed({ type: "response.completed", sequence_number: 6, response: { ...RESPONSE, status: "completed", output: [message(WHOLE, "completed")], usage: { input_tokens: 20, input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 }, output_tokens: 4, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 24 } } }),
+    ],
+    error: typed({ type: "error", sequence_number: 9, code: "server_error", message: "Overloaded", param: null }),
+  },
+  {
+    path: /\/messages$/,
+    head: [
+      typed({ type: "message_start", message: { id: "msg_b", type: "message", role: "assistant", content: [], model: "m", stop_reason: null, stop_sequence: null, usage: { input_tokens: 20, output_tokens: 1 } } }),
+      typed({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } }),
+      typed({ type: "ping" }),
+    ],
+    text: (text) => typed({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text } }),
+    tail: [typed({ type: "content_block_stop", index: 0 }), typed({ type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 4 } }), typed({ type: "message_stop" })],
+    // https://platform.claude.com/docs/en/build-with-claude/streaming, "Error events" (read 2026-11-21).
+    error: typed({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } }),
+  },
+  {
+    path: /:streamGenerateContent$/,
+    head: [],
+    text: (text) => candidate(text),
+    tail: [sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text: "" }] }, finishReason: "STOP" }], usageMetadata: { promptTokenCount: 20, candidatesTokenCount: 4, totalTokenCount: 24 }, modelVersion: "m", responseId: "g_b" })],
+    error: sse({ error: { code: 503, message: "Overloaded", status: "UNAVAILABLE" } }),
+  },
+  {
+    path: /\/v2\/chat$/,
+    head: [
+      typed({ id: "c_b", type: "message-start", delta: { message: { role: "assistant", content: [], tool_plan: "", tool_calls: [], citations: [] } } }),
+      typed({ type: "content-start", index: 0, delta: { message: { content: { type: "text", text: "" } } } }),
+    ],
+    text: (text) => typed({ type: "content-delta", index: 0, delta: { message: { content: { text } } } }),
+    tail: [typed({ type: "content-end", index: 0 }), typed({ type: "message-end", delta: { finish_reason: "COMPLETE", usage: { billed_units: { input_tokens: 20, output_tokens: 4 }, tokens: { input_tokens: 20, output_tokens: 4 } } } })],
+    // A stream that fails ends with reason ERROR: https://docs.cohere.com/v2/docs/streaming (read 2026-11-21).
+    error: typed({ type: "message-end", delta: { finish_reason: "ERROR", error: "Overloaded" } }),
+  },
+];
+
+/** Starts the provider: {url, asked: the models asked for, stop()}. */
+export async function startBroken() {
+  const asked = [];
+  const server = http.createServer((req, res) => serve(req, res, asked).catch(() => res.destroy()));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    asked,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((done) => server.close(done));
+    },
+  };
+}
+
+async function serve(req, res, asked) {
+  const parts = [];
+  for await (const part of req) parts.push(part);
+  const { pathname } = new URL(req.url, "http://x");
+  const fault = /\/models\/([^:]+):/.exec(pathname)?.[1] ?? JSON.parse(Buffer.concat(parts).toString("utf8")).model;
+  asked.push(fault);
+  const dialect = DIALECTS.find(({ path }) => path.test(pathname));
+  const status = Number(/^status-(\d+)$/.exec(fault)?.[1] ?? 200);
+  if (status !== 200) {
+    res.writeHead(status, { "content-type": "application/json" });
+    return res.end(JSON.stringify({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } }));
+  }
+  res.writeHead(200, { "content-type": "text/event-stream" });
+  const events = [...dialect.head];
+  if (fault !== "error-first") events.push(dialect.text(BEGUN));
+  if (fault === "fine") events.push(dialect.text(" and ends."), ...dialect.tail);
+  if (fault.startsWith("error")) events.push(dialect.error);
+  for (const event of events) res.write(event);
+  // So that what was written is on its way before the cut.
+  await sleep(20);
+  if (fault === "cut") return res.destroy();
+  res.end();
+}

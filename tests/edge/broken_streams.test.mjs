@@ -1,0 +1,115 @@
+// Providers whose streams break, in every dialect: after the first content each SDK raises, before it another provider answers.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import Anthropic from "@anthropic-ai/sdk";
+import { GoogleGenAI } from "@google/genai";
+import OpenAI from "openai";
+import { BEGUN, FAULTS, startBroken, WHOLE } from "./broken.mjs";
+import { startGateway } from "./rig.mjs";
+
+const PROVIDERS = { oai: ["openai", "/v1"], oac: ["openai-compatible", "/v1"], ant: ["anthropic", "/v1"], gem: ["gemini", "/v1beta"], coh: ["cohere", "/v2"] };
+const PRICE = { input: 1, output: 10, context_tokens: 1000, output_tokens: 500 };
+
+/** Each client: a stream's text as far as it comes, told to `saw`; throws what the SDK throws. */
+const CLIENTS = {
+  async chat(url, apiKey, model, saw) {
+    const sdk = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
+    const stream = await sdk.chat.completions.create({ model, stream: true, messages: [{ role: "user", content: "hello" }] });
+    for await (const chunk of stream) saw(chunk.choices[0]?.delta.content ?? "");
+  },
+  async responses(url, apiKey, model, saw) {
+    const sdk = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
+    const stream = sdk.responses.stream({ model, input: "hello" });
+    for await (const event of stream) if (event.type === "response.output_text.delta") saw(event.delta);
+    await stream.finalResponse();
+  },
+  async messages(url, apiKey, model, saw) {
+    const stream = await new Anthropic({ baseURL: url, apiKey, maxRetries: 0 }).messages.create({ model, stream: true, max_tokens: 400, messages: [{ role: "user", content: "hello" }] });
+    for await (const event of stream) if (event.type === "content_block_delta") saw(event.delta.text ?? "");
+  },
+  async generate(url, apiKey, model, saw) {
+    const stream = await new GoogleGenAI({ apiKey, httpOptions: { baseUrl: url } }).models.generateContentStream({ model, contents: "hello" });
+    for await (const chunk of stream) saw(chunk.text ?? "");
+  },
+};
+
+let gw, broken;
+before(async () => {
+  [gw, broken] = await Promise.all([startGateway(), startBroken()]);
+  const names = Object.keys(PROVIDERS);
+  await gw.putConfig({
+    providers: Object.fromEntries(names.map((name) => [name, { kind: PROVIDERS[name][0], base_url: broken.url + PROVIDERS[name][1], api_key: "secret://UP_KEY" }])),
+    prices: Object.fromEntries(names.flatMap((name) => FAULTS.map((fault) => [`${name}/${fault}`, PRICE]))),
+    models: Object.fromEntries(names.flatMap((name) => FAULTS.map((fault) => [`${name}-then-fine-${fault}`, [`${name}/${fault}`, "ant/fine"]]))),
+    routes: [{ name: "asked", retries: { count: 0 } }],
+  });
+});
+after(async () => { await gw?.stop(); await broken?.stop(); });
+
+/** What came of one call: the text, the error, and the ledger's rows. */
+async function ask(client, model) {
+  const tenant = await gw.tenant({ customer: { budget_usd: { total: 100 } } });
+  let text = "", error = null;
+  try { await CLIENTS[client](gw.url, tenant.secret, model, (more) => { text += more; }); } catch (e) { error = e; }
+  const rows = await gw.settledRows(tenant.customer);
+  return { text, error, rows, outcomes: rows.sort((a, b) => a.attempt - b.attempt).map((row) => row.outcome) };
+}
+
+for (const client of Object.keys(CLIENTS)) {
+  describe(`the client of ${client}`, { concurrency: 3 }, () => {
+    for (const provider of Object.keys(PROVIDERS)) {
+      for (const fault of ["cut", "closed"]) {
+        it(`raises when the stream of ${provider} is ${fault} in its midst; the row says truncated, and costs its bound`, async () => {
+          const { text, error, rows, outcomes } = await ask(client, `${provider}/${fault}`);
+          assert.equal(text, BEGUN);
+          assert.ok(error, "nothing was raised");
+          assert.match(String(error.message), /broke off|stream_truncated/);
+          assert.deepEqual(outcomes, ["truncated"]);
+          assert.equal(rows[0].usage_estimated, 1);
+          // 400 or 500 tokens out at 10 dollars a million, and something in.
+          assert.ok(rows[0].cost_nanousd >= 400 * 10_000, `it cost ${rows[0].cost_nanousd}`);
+        });
+      }
+
+      it(`raises when ${provider} sends an error in mid-stream; the row says upstream_error`, async () => {
+        const { text, error, outcomes } = await ask(client, `${provider}/error`);
+        assert.equal(text, BEGUN);
+        assert.ok(error, "nothing was raised");
+        assert.match(`${error.message} ${JSON.stringify(error.error ?? null)}`, /Overloaded/);
+        assert.deepEqual(outcomes, ["upstream_error"]);
+      });
+
+      for (const fault of ["error-first", "status-503", "status-529"]) {
+        it(`sees nothing of ${provider}'s ${fault}: the next provider answers`, async () => {
+          const { text, error, outcomes } = await ask(client, `${provider}-then-fine-${fault}`);
+          assert.equal(error, null);
+          assert.equal(text, WHOLE);
+          assert.deepEqual(outcomes, ["upstream_error", "ok"]);
+        });
+      }
+    }
+  });
+}
+
+/** Of each format that a client and a provider share: the provider, the path, and the body. */
+const SAME = [
+  ["oac", "/v1/chat/completions", { messages: [{ role: "user", content: "hello" }], stream_options: { include_usage: true } }],
+  ["oai", "/v1/responses", { input: "hello", store: false }],
+  ["ant", "/v1/messages", { max_tokens: 400, messages: [{ role: "user", content: "hello" }] }],
+  ["gem", "/v1beta/models/MODEL:streamGenerateContent?alt=sse", { contents: [{ role: "user", parts: [{ text: "hello" }] }] }],
+];
+
+for (const [provider, where, body] of SAME) {
+  it(`a stream of ${where} from a provider that speaks it arrives byte by byte`, async () => {
+    const { secret } = await gw.tenant();
+    const ask = async (url, model) => {
+      const text = JSON.stringify(where.includes("MODEL") ? body : { ...body, model, stream: true });
+      return (await fetch(url + where.replace("MODEL", model), { method: "POST", body: text, headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" } })).text();
+    };
+    const sent = await ask(broken.url, "fine");
+    assert.ok(sent.includes(BEGUN));
+    assert.equal(await ask(gw.url, `${provider}/fine`), sent);
+  });
+}
+
+it("left no panic behind", () => assert.deepEqual(gw.panics(), []));
