@@ -383,8 +383,12 @@ fn judge_answer<W: World>(
             400..=499 => ("invalid_request_error", "provider_refused_request"),
             _ => ("api_error", "upstream_error"),
         };
-        let refusal =
-            Refusal::new(status, kind, code, failure.message.chars().take(1_000).collect::<String>());
+        let message = match failure.message.trim() {
+            // Not in its dialect's form; an empty message would say nothing at all.
+            "" => format!("The provider refused the request with status {status}, and did not say why."),
+            message => message.chars().take(1_000).collect(),
+        };
+        let refusal = Refusal::new(status, kind, code, message);
         match failure.kind {
             Some(kind) => refusal.with("provider_code", kind),
             None => refusal,

@@ -55,8 +55,9 @@ async function ask(client, model) {
   return { text, error, rows, outcomes: rows.sort((a, b) => a.attempt - b.attempt).map((row) => row.outcome) };
 }
 
+// Many at once: what takes long is the rows on their way to D1.
 for (const client of Object.keys(CLIENTS)) {
-  describe(`the client of ${client}`, { concurrency: 3 }, () => {
+  describe(`the client of ${client}`, { concurrency: 16 }, () => {
     for (const provider of Object.keys(PROVIDERS)) {
       for (const fault of ["cut", "closed"]) {
         it(`raises when the stream of ${provider} is ${fault} in its midst; the row says truncated, and costs its bound`, async () => {
