@@ -346,5 +346,7 @@ def make(client):
             print(json.dumps({"name": name, "model": model, "error": error, "calls": at.calls}), flush=True)
 
 
-with ThreadPoolExecutor(4) as threads:
-    list(threads.map(make, (Chat, Responses, Messages, Generate)))
+CLIENTS = (Chat, Responses, Messages, Generate)
+if __name__ == "__main__":
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(make, CLIENTS))
