@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build dev test lint bench burst kill versions sim mutants deploy clean
+.PHONY: help setup build dev test lint bench burst kill versions sim mutants fuzz compare deploy clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,14 @@ sim: ## simulate thousands of isolates and one object; fails if a limit is overs
 
 mutants: ## put known mistakes into the ledger and the wallet, one at a time, and show that a test notices each
 	@bash scripts/mutants.sh
+
+fuzz: ## look for input that breaks a reader, ten minutes for each kind (FUZZ_SECONDS=60, FUZZ_TARGETS="streams requests")
+	@for target in $(or $(FUZZ_TARGETS),framers requests answers streams); do bash scripts/fuzz.sh "$$target" "$(or $(FUZZ_SECONDS),600)"; done
+
+compare: ## compare what chat clients are told with what LiteLLM tells them of the same recorded bytes (installs LiteLLM, 340 MB; docs/differential.md)
+	@cargo build --quiet --example translate
+	@test -x .tools/litellm/bin/python || { python3 -m venv .tools/litellm && .tools/litellm/bin/python -m pip install --quiet litellm==1.106.2 boto3==1.44.5; }
+	@.tools/litellm/bin/python scripts/differential.py $(ARGS)
 
 deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
 	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh

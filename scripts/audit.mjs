@@ -17,7 +17,7 @@ const ACCEPTED_ADVISORIES = {};
 /** Licences whose conditions a notice fulfils. Rust crates end up in the wasm that operators deploy. */
 const PERMISSIVE = new Set([
   "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BlueOak-1.0.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0",
-  "CC0-1.0", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
+  "CC0-1.0", "ISC", "MIT", "MIT-0", "NCSA", "Unicode-3.0", "Unlicense", "Zlib",
 ]);
 /** npm packages are tools: run here, shipped to nobody. Still no licence comes in unseen. */
 const TOOL_EXCEPTIONS = [

@@ -97,9 +97,13 @@ impl Reader {
             }
             Some("exception") => {
                 let name = message.text(":exception-type").unwrap_or_default();
+                self.ended = true;
                 out.push(Delta::Error(failure::read_exception(name, &message.payload)));
             }
-            Some("error") => out.push(Delta::Error(error(&message))),
+            Some("error") => {
+                self.ended = true;
+                out.push(Delta::Error(error(&message)));
+            }
             // A type of later days.
             Some(_) => {}
             None => out.push(Delta::Corrupt),

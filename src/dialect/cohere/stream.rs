@@ -286,6 +286,8 @@ pub struct Writer {
     texts: u64,
     finish: Option<Finish>,
     reported: Option<Reported>,
+    /// An error was told: nothing ends well after it.
+    failed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -314,6 +316,7 @@ impl Writer {
             texts: 0,
             finish: None,
             reported: None,
+            failed: false,
         }
     }
 
@@ -386,6 +389,13 @@ impl Writer {
         event(out, "citation-end", json!({"type": "citation-end", "index": index}));
     }
 
+    fn end_with_error(&mut self, message: &str, out: &mut Vec<u8>) {
+        self.begin(None, out);
+        self.failed = true;
+        let delta = json!({"error": message, "finish_reason": "ERROR"});
+        event(out, "message-end", json!({"type": "message-end", "delta": delta}));
+    }
+
     fn end(&mut self, out: &mut Vec<u8>) {
         for part in self.parts.iter_mut().filter(|part| part.open) {
             close(part, out);
@@ -404,7 +414,8 @@ impl crate::dialect::Writer for Writer {
         match delta {
             Delta::Begin { id, .. } => self.begin(id.as_deref(), out),
             // A sign of life is not the beginning.
-            Delta::Ping | Delta::Corrupt | Delta::Error(_) | Delta::Tier(_) | Delta::Sign(..) => {}
+            Delta::Ping | Delta::Corrupt | Delta::Tier(_) | Delta::Sign(..) => {}
+            Delta::Error(failure) => self.end_with_error(&failure.message, out),
             Delta::Finish(choice, finish) => {
                 if *choice == 0 {
                     self.finish = Some(finish.clone());
@@ -434,6 +445,7 @@ impl crate::dialect::Writer for Writer {
                     event(out, "content-delta", value);
                 }
             }
+            Delta::End if self.failed => {}
             Delta::End => {
                 self.begin(None, out);
                 self.end(out);
@@ -442,9 +454,7 @@ impl crate::dialect::Writer for Writer {
     }
 
     fn fail(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
-        self.begin(None, out);
-        let delta = json!({"error": refusal.message, "finish_reason": "ERROR"});
-        event(out, "message-end", json!({"type": "message-end", "delta": delta}));
+        self.end_with_error(&refusal.message, out);
     }
 }
 

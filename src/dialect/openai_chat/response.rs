@@ -105,10 +105,17 @@ pub fn usage(text: &str) -> Option<Usage> {
     let (prompt, mut completion) = (wire.prompt_tokens?, wire.completion_tokens.unwrap_or(0));
     let input = wire.prompt_tokens_details.unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
-    // xAI counts reasoning beside `completion_tokens`, not in it; its total says so.
+    // xAI counts reasoning beside `completion_tokens`, not in it; its total says so. Google's compatible endpoint says nothing
+    // of thoughts but in the total (`completion_tokens: 12, prompt_tokens: 35, total_tokens: 109`, recorded by pydantic-ai):
+    // they are billed as output.
     let beside = completion.saturating_add(output.reasoning_tokens.unwrap_or(0));
+    let rest = wire.total_tokens.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
+    let mut claimed_reasoning = output.reasoning_tokens;
     if wire.total_tokens.is_some_and(|total| total == prompt.saturating_add(beside)) {
         completion = beside;
+    } else if claimed_reasoning.is_none() && rest > 0 {
+        completion = completion.saturating_add(rest);
+        claimed_reasoning = Some(rest);
     }
     // A class is never larger than what is left of its total, whatever the provider claims.
     let mut left = prompt;
@@ -127,7 +134,7 @@ pub fn usage(text: &str) -> Option<Usage> {
         left -= taken;
         taken
     };
-    let reasoning = take(output.reasoning_tokens);
+    let reasoning = take(claimed_reasoning);
     let output_audio = take(output.audio_tokens);
     Some(Usage {
         input: uncached,

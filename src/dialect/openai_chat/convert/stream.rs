@@ -81,8 +81,11 @@ impl Reader {
             return;
         }
         if data == b"[DONE]" {
-            self.ended = true;
-            deltas.push(Delta::End);
+            // OpenRouter sends it after an error as well: nothing ends well after that.
+            if !self.ended {
+                self.ended = true;
+                deltas.push(Delta::End);
+            }
             return;
         }
         let Ok(Value::Object(mut chunk)) = serde_json::from_slice::<Value>(data) else {
@@ -93,7 +96,10 @@ impl Reader {
         {
             let status = chunk.get("error").and_then(|error| error.get("code")).and_then(Value::as_u64);
             let status = status.and_then(|code| u16::try_from(code).ok()).unwrap_or(500);
+            // OpenRouter counts what was used all the same.
+            deltas.extend(chunk.get("usage").and_then(read_usage).map(Delta::Usage));
             deltas.push(Delta::Error(super::failure::read(status, data)));
+            self.ended = true;
             return;
         }
         let text = |name: &str| chunk.get(name).and_then(Value::as_str).map(str::to_owned);
@@ -255,6 +261,8 @@ pub struct Writer {
     tier: Option<String>,
     usage: Option<Reported>,
     choices: BTreeMap<u32, Shown>,
+    /// An error was told: nothing ends well after it.
+    failed: bool,
 }
 
 /// What a client has seen of one answer.
@@ -281,7 +289,7 @@ impl Writer {
     /// For one client.
     #[must_use]
     pub const fn new(show: Show) -> Self {
-        Self { show, id: None, model: None, tier: None, usage: None, choices: BTreeMap::new() }
+        Self { show, id: None, model: None, tier: None, usage: None, choices: BTreeMap::new(), failed: false }
     }
 
     fn chunk(&self, choices: Value, usage: Option<Value>, out: &mut Vec<u8>) {
@@ -442,6 +450,7 @@ impl dialect::Writer for Writer {
             }
             Delta::Usage(reported) => self.usage = Some(reported.clone()),
             Delta::Tier(tier) => self.tier = Some(tier.clone()),
+            Delta::End if self.failed => {}
             Delta::End => {
                 if let Some(reported) = self.usage.take().filter(|_| self.show.usage) {
                     self.chunk(json!([]), Some(show_usage(&reported.usage)), out);
@@ -458,6 +467,7 @@ impl dialect::Writer for Writer {
     }
 
     fn fail(&mut self, refusal: &Refusal, out: &mut Vec<u8>) {
+        self.failed = true;
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(refusal.to_openai_json().as_bytes());
         out.extend_from_slice(b"\n\n");

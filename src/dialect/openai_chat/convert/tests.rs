@@ -159,7 +159,9 @@ fn recorded_streams_assemble_and_are_written_without_loss() {
         let Some(bytes) = &recorded.stream else { continue };
         let name = &recorded.name;
         let assembly = assembled(bytes, &[]);
-        assert!(assembly.ended, "{name}: no end");
+        // Nothing ends well after an error, though OpenRouter sends `[DONE]`.
+        let failed = name.contains("stream_error");
+        assert_eq!((assembly.ended, assembly.error.is_some()), (!failed, failed), "{name}");
         // What the chunks say, put together without the reader.
         let mut said = String::new();
         for line in String::from_utf8_lossy(bytes).lines() {
@@ -189,11 +191,14 @@ fn recorded_streams_assemble_and_are_written_without_loss() {
         deltas.extend(reader.finish());
         deltas.iter().for_each(|delta| writer.push(delta, &mut out));
         let again = assembled(&out, &[]);
-        assert!(again.ended, "{name}");
+        assert_eq!((again.ended, again.error.is_some()), (!failed, failed), "{name}");
         assert_eq!(essence(&again.answer), essence(&assembly.answer), "{name}");
         let usage =
             |assembly: &Assembly| assembly.answer.reported.as_ref().map(|reported| reported.usage.total());
-        assert_eq!(usage(&again), usage(&assembly), "{name}");
+        assert!(usage(&assembly).is_some() || name.starts_with("openai"), "{name}: no counts");
+        if !failed {
+            assert_eq!(usage(&again), usage(&assembly), "{name}");
+        }
         count += 1;
     }
     assert!(count >= 10, "only {count} streams");

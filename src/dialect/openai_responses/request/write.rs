@@ -178,6 +178,9 @@ struct Items<'a> {
 impl Items<'_> {
     fn turn(&mut self, index: usize, turn: &Turn) {
         let place = self.place(index);
+        if turn.name.is_some() {
+            self.written.dropped.push(format!("{place}.name"));
+        }
         let role = match turn.role {
             Role::System => "system",
             Role::Developer => "developer",

@@ -84,7 +84,7 @@ impl Writer {
     fn incomplete(&self) -> Option<&'static str> {
         match &self.finish {
             Some(Finish::Length) => Some("max_output_tokens"),
-            Some(Finish::Filtered(_)) => Some("content_filter"),
+            Some(Finish::Filtered(_) | Finish::Refused) => Some("content_filter"),
             _ => None,
         }
     }

@@ -2,9 +2,9 @@
 
 use super::{OWN, show_call_signature};
 use crate::{
-    dialect::{Order, Written},
+    dialect::{Dialect, Order, Written},
     model::{
-        part::{Body, CacheMark, MediaKind, Part, Source},
+        part::{Body, CacheMark, Media, MediaKind, Part, Source},
         request::{Format, Request, Role, Sampling, Thinking, Tool, ToolChoice, Turn},
     },
 };
@@ -18,8 +18,13 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(order.model));
     let mut messages = Vec::new();
+    let said = match request.dialect {
+        Dialect::OpenAiResponses => "input",
+        Dialect::Gemini => "contents",
+        _ => "messages",
+    };
     for (index, turn) in request.turns.iter().enumerate() {
-        write_turn(turn, &format!("messages[{index}]"), order, &mut messages, &mut written);
+        write_turn(turn, &format!("{said}[{index}]"), order, &mut messages, &mut written);
     }
     body.insert("messages".to_owned(), Value::Array(messages));
     if request.stream {
@@ -257,6 +262,7 @@ fn write_results(
         for (inner, part) in result.parts.iter().enumerate() {
             match &part.body {
                 Body::Text(text) => texts.push(text.text.clone()),
+                Body::Media(Media { source: Source::Text(text), .. }) => texts.push(text.clone()),
                 Body::Native(_, value) => texts.push(value.to_string()),
                 _ => {
                     let place = format!("{place}.content[{inner}]");
@@ -268,6 +274,9 @@ fn write_results(
                     }
                 }
             }
+        }
+        if result.is_error {
+            written.dropped.push(format!("{place}.is_error"));
         }
         let id = if result.id.is_empty() { made_up_id(count) } else { result.id.clone() };
         count += 1;
