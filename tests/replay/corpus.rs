@@ -194,6 +194,49 @@ fn read_all(root: &Path, into: &mut BTreeMap<String, Exchange>) -> usize {
     count
 }
 
+/// What today's SDKs send, captured: requests alone.
+fn clients(path: &Path) -> Vec<Exchange> {
+    #[derive(Deserialize)]
+    struct Line {
+        client: String,
+        path: String,
+        body: Box<RawValue>,
+    }
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap());
+    let requests = lines.enumerate().filter_map(|(number, line)| {
+        let place = line.path.split('?').next().unwrap();
+        let (_, method) = place.rsplit_once([':', '/']).unwrap();
+        let endpoint = match place {
+            "/v1/chat/completions" => "chat",
+            "/v1/responses" => "responses",
+            "/v1/messages" => "messages",
+            "/v2/chat" => "chat_v2",
+            _ if matches!(
+                method,
+                "generateContent" | "streamGenerateContent" | "converse" | "converse-stream"
+            ) =>
+            {
+                method
+            }
+            // No conversations.
+            _ => return None,
+        };
+        let in_path = ["generateContent", "streamGenerateContent", "converse", "converse-stream"];
+        Some(Exchange {
+            name: format!("_clients/{} ({})", number + 1, line.client),
+            provider: "(requests of SDKs)".to_owned(),
+            endpoint: endpoint.to_owned(),
+            request: Some(line.body.get().to_owned()),
+            path: in_path.contains(&endpoint).then(|| "model".to_owned()),
+            status: 200,
+            body: None,
+            streams: Vec::new(),
+        })
+    });
+    requests.collect()
+}
+
 /// The committed recordings, and the larger set if it is there; and whether it is.
 pub fn exchanges() -> (Vec<Exchange>, bool) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -208,5 +251,7 @@ pub fn exchanges() -> (Vec<Exchange>, bool) {
             "\n!!! SKIPPED: no larger set of recordings (EDGEHOLD_FIXTURES_DIR); only the {own} committed ones are replayed\n"
         );
     }
-    (all.into_values().collect(), whole)
+    let mut all: Vec<Exchange> = all.into_values().collect();
+    all.extend(clients(&more.join("_clients/requests.jsonl")));
+    (all, whole)
 }

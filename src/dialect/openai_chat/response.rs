@@ -245,6 +245,24 @@ mod tests {
     }
 
     #[test]
+    fn what_only_the_total_counts_is_output() {
+        let of = |text: &str| {
+            usage(text).map(|usage| (usage.input_total(), usage.output, usage.reasoning)).unwrap()
+        };
+        assert_eq!(of(r#"{"prompt_tokens":35,"completion_tokens":12,"total_tokens":109}"#), (35, 12, 62));
+        // Beside the output at xAI, in it elsewhere.
+        let details = r#""completion_tokens_details":{"reasoning_tokens":5}"#;
+        let with = |total: u64| {
+            format!(r#"{{"prompt_tokens":10,"completion_tokens":8,"total_tokens":{total},{details}}}"#)
+        };
+        assert_eq!(of(&with(23)), (10, 8, 5));
+        assert_eq!(of(&with(18)), (10, 3, 5));
+        // A total that nothing explains is not believed.
+        assert_eq!(of(&with(40)), (10, 3, 5));
+        assert_eq!(of(r#"{"prompt_tokens":35,"completion_tokens":12,"total_tokens":40}"#), (35, 12, 0));
+    }
+
+    #[test]
     fn what_a_provider_says_it_cost_is_read_where_it_means_dollars() {
         let cost = |kind, usage| reported_cost(usage, kind).map(|cost| cost.0);
         let routed = r#"{"prompt_tokens":1,"cost":0.0004970133333333333,"is_byok":false,"cost_details":{"upstream_inference_cost":19}}"#;

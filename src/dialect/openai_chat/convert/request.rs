@@ -1,5 +1,6 @@
 //! A chat request to and from the canonical form.
 
+mod ids;
 mod write;
 
 pub use write::write;

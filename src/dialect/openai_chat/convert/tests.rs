@@ -388,3 +388,28 @@ proptest! {
         stream::Reader::default().push(&framed);
     }
 }
+
+#[test]
+fn mistral_gets_its_own_ids_and_an_answer_to_every_result() {
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_01D7FLrfh4GYq7yT1ULFeyMV", "name": "w", "input": {}}]},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_01D7FLrfh4GYq7yT1ULFeyMV", "content": "Rain."},
+            {"type": "text", "text": "Be brief."}]}]});
+    let request = crate::dialect::anthropic::request::read(body.to_string().as_bytes(), None).unwrap();
+    let messages = |kind| {
+        let order = Order { kind, model: "m", output_cap: None };
+        let written: Value = serde_json::from_slice(&request::write(&request, &order).body).unwrap();
+        written["messages"].as_array().unwrap().clone()
+    };
+    let roles = |messages: &[Value]| messages.iter().map(|one| one["role"].clone()).collect::<Vec<_>>();
+    let of_mistral = messages("mistral");
+    assert_eq!(roles(&of_mistral), ["user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(of_mistral[3]["content"], "OK.");
+    let id = of_mistral[1]["tool_calls"][0]["id"].as_str().unwrap();
+    assert!(id.len() == 9 && of_mistral[2]["tool_call_id"] == id, "{id}");
+    let of_others = messages("groq");
+    assert_eq!(roles(&of_others), ["user", "assistant", "tool", "user"]);
+    assert_eq!(of_others[2]["tool_call_id"], "toolu_01D7FLrfh4GYq7yT1ULFeyMV");
+}

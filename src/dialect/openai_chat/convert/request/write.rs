@@ -1,6 +1,6 @@
 //! A provider's chat request from the canonical form.
 
-use super::{OWN, show_call_signature};
+use super::{OWN, ids::Ids, show_call_signature};
 use crate::{
     dialect::{Dialect, Order, Written},
     model::{
@@ -18,13 +18,17 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(order.model));
     let mut messages = Vec::new();
+    let mut ids = Ids::of(order.kind);
     let said = match request.dialect {
         Dialect::OpenAiResponses => "input",
         Dialect::Gemini => "contents",
         _ => "messages",
     };
     for (index, turn) in request.turns.iter().enumerate() {
-        write_turn(turn, &format!("{said}[{index}]"), order, &mut messages, &mut written);
+        write_turn(turn, &format!("{said}[{index}]"), order, &mut ids, &mut messages, &mut written);
+    }
+    if order.kind == "mistral" {
+        messages = with_answers_to_results(messages);
     }
     body.insert("messages".to_owned(), Value::Array(messages));
     if request.stream {
@@ -67,6 +71,23 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     written
 }
 
+/// Mistral's stand-in for what the model says to results before somebody else speaks: it refuses "role 'user' after role
+/// 'tool'" (<https://github.com/avante-corp/avante.nvim/issues/2562>, read 2026-11-21), and an empty message as well.
+const HEARD: &str = "OK.";
+
+fn with_answers_to_results(messages: Vec<Value>) -> Vec<Value> {
+    let mut whole: Vec<Value> = Vec::with_capacity(messages.len());
+    let role = |message: &Value| message.get("role").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for message in messages {
+        let after_result = whole.last().is_some_and(|last| role(last) == "tool");
+        if after_result && !matches!(role(&message).as_str(), "tool" | "assistant") {
+            whole.push(json!({"role": "assistant", "content": HEARD}));
+        }
+        whole.push(message);
+    }
+    whole
+}
+
 fn effort_of(thinking: &Thinking) -> Option<String> {
     if thinking.enabled == Some(false) {
         return Some("none".to_owned());
@@ -75,18 +96,25 @@ fn effort_of(thinking: &Thinking) -> Option<String> {
     thinking.effort.clone().or_else(of_budget)
 }
 
-fn write_turn(turn: &Turn, place: &str, order: &Order<'_>, messages: &mut Vec<Value>, written: &mut Written) {
+fn write_turn(
+    turn: &Turn,
+    place: &str,
+    order: &Order<'_>,
+    ids: &mut Ids,
+    messages: &mut Vec<Value>,
+    written: &mut Written,
+) {
     let role = match turn.role {
         Role::System => "system",
         Role::Developer if order.kind == "openai" || order.kind == "azure" => "developer",
         Role::Developer => "system",
         Role::User => "user",
         Role::Assistant => {
-            messages.push(write_assistant(turn, place, order, written));
+            messages.push(write_assistant(turn, place, order, ids, written));
             return;
         }
         Role::Tool => {
-            write_results(turn, place, order, messages, written);
+            write_results(turn, place, order, ids, messages, written);
             return;
         }
     };
@@ -176,7 +204,13 @@ fn write_mark(mark: CacheMark) -> Value {
     }
 }
 
-fn write_assistant(turn: &Turn, place: &str, order: &Order<'_>, written: &mut Written) -> Value {
+fn write_assistant(
+    turn: &Turn,
+    place: &str,
+    order: &Order<'_>,
+    ids: &mut Ids,
+    written: &mut Written,
+) -> Value {
     let mut message = Map::new();
     message.insert("role".to_owned(), json!("assistant"));
     let mut said = String::new();
@@ -193,7 +227,7 @@ fn write_assistant(turn: &Turn, place: &str, order: &Order<'_>, written: &mut Wr
             }
             Body::Reasoning(_) => {}
             Body::ToolCall(call) => {
-                let id = if call.id.is_empty() { made_up_id(calls.len()) } else { call.id.clone() };
+                let id = ids.call(&call.id, &call.name);
                 let arguments = if call.arguments.is_empty() { "{}" } else { &call.arguments };
                 let mut value = json!({"id": id, "type": "function",
                                        "function": {"name": call.name, "arguments": arguments}});
@@ -236,28 +270,24 @@ fn write_assistant(turn: &Turn, place: &str, order: &Order<'_>, written: &mut Wr
     Value::Object(message)
 }
 
-/// An id for a call whose provider gave none. The place makes it the same whenever the conversation is written.
-fn made_up_id(index: usize) -> String {
-    format!("call_{index}")
-}
-
 /// A message for each result. What chat has no place for in a result (images, documents) follows in a user's message, as
 /// OpenAI's own guide has it for images.
 fn write_results(
     turn: &Turn,
     place: &str,
     order: &Order<'_>,
+    ids: &mut Ids,
     messages: &mut Vec<Value>,
     written: &mut Written,
 ) {
     let mut shown = Vec::new();
-    let mut count = 0usize;
     for (index, part) in turn.parts.iter().enumerate() {
         let place = format!("{place}.content[{index}]");
         let Body::ToolResult(result) = &part.body else {
             written.dropped.push(place);
             continue;
         };
+        let id = ids.result(&result.id, result.name.as_deref());
         let mut texts = Vec::new();
         for (inner, part) in result.parts.iter().enumerate() {
             match &part.body {
@@ -267,9 +297,7 @@ fn write_results(
                 _ => {
                     let place = format!("{place}.content[{inner}]");
                     if let Some(value) = write_part(part, &place, order, written) {
-                        shown.push(
-                            json!({"type": "text", "text": format!("Result of the call {}:", result.id)}),
-                        );
+                        shown.push(json!({"type": "text", "text": format!("Result of the call {id}:")}));
                         shown.push(value);
                     }
                 }
@@ -278,8 +306,6 @@ fn write_results(
         if result.is_error {
             written.dropped.push(format!("{place}.is_error"));
         }
-        let id = if result.id.is_empty() { made_up_id(count) } else { result.id.clone() };
-        count += 1;
         messages.push(json!({"role": "tool", "tool_call_id": id, "content": texts.join("\n")}));
     }
     if !shown.is_empty() {
