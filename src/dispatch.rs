@@ -377,14 +377,17 @@ fn judge_answer<W: World>(
     let retry_after_ms = backoff::retry_after_ms(&head.retry_after, world.now());
     let status = head.status;
     let told = how.translated.then(|| {
-        let (kind, code) = match status {
-            404 => ("invalid_request_error", "model_not_found"),
-            413 => ("invalid_request_error", "request_too_large"),
-            400..=499 => ("invalid_request_error", "provider_refused_request"),
-            _ => ("api_error", "upstream_error"),
+        let message = match failure.message.trim() {
+            // Not in its dialect's form; an empty message would say nothing at all.
+            "" => format!("The provider refused the request with status {status}, and did not say why."),
+            message => message.chars().take(1_000).collect(),
         };
-        let refusal =
-            Refusal::new(status, kind, code, failure.message.chars().take(1_000).collect::<String>());
+        let refusal = match status {
+            404 => Refusal::new(404, "invalid_request_error", "model_not_found", message),
+            413 => Refusal::new(413, "invalid_request_error", "request_too_large", message),
+            400..=499 => Refusal::new(status, "invalid_request_error", "provider_refused_request", message),
+            _ => Refusal::new(status, "api_error", "upstream_error", message),
+        };
         match failure.kind {
             Some(kind) => refusal.with("provider_code", kind),
             None => refusal,

@@ -18,7 +18,7 @@ const typed = (data) => sse(data, data.type);
 const chunk = (delta, finish_reason = null) => sse({ id: "chatcmpl-b", object: "chat.completion.chunk", created: 1_790_000_000, model: "m", choices: [{ index: 0, delta, logprobs: null, finish_reason }] });
 const RESPONSE = { id: "resp_b", object: "response", created_at: 1_790_000_000, model: "m", output: [], parallel_tool_calls: true, tool_choice: "auto", tools: [], error: null, incomplete_details: null, instructions: null, metadata: {}, temperature: 1, top_p: 1 };
 const message = (text, status) => ({ id: "msg_b", type: "message", role: "assistant", status, content: text ? [{ type: "output_text", text, annotations: [] }] : [] });
-const candidate = (text, more) => sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text }] }, ...more }], modelVersion: "m", responseId: "g_b" });
+const candidate = (text, more) => sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text }] }, ...more }], usageMetadata: { promptTokenCount: 20, candidatesTokenCount: 1, totalTokenCount: 21 }, modelVersion: "m", responseId: "g_b" });
 
 /** Of each dialect: the path's end, the events before content, of content, of the end, and the error event. */
 const DIALECTS = [

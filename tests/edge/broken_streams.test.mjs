@@ -1,11 +1,19 @@
 // Providers whose streams break, in every dialect: after the first content each SDK raises, before it another provider answers.
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
 import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
 import { BEGUN, FAULTS, startBroken, WHOLE } from "./broken.mjs";
 import { startGateway } from "./rig.mjs";
+
+const python = process.env.EDGEHOLD_PYTHON ?? path.resolve(import.meta.dirname, "../../.venv/bin/python");
+const skip = fs.existsSync(python) ? false : `NOT RUN: ${python} is missing (make installs it)`;
+if (skip) console.error(`\n!!! broken_streams, Python: ${skip}\n`);
 
 const PROVIDERS = { oai: ["openai", "/v1"], oac: ["openai-compatible", "/v1"], ant: ["anthropic", "/v1"], gem: ["gemini", "/v1beta"], coh: ["cohere", "/v2"] };
 const PRICE = { input: 1, output: 10, context_tokens: 1000, output_tokens: 500 };
@@ -55,8 +63,9 @@ async function ask(client, model) {
   return { text, error, rows, outcomes: rows.sort((a, b) => a.attempt - b.attempt).map((row) => row.outcome) };
 }
 
+// Many at once: what takes long is the rows on their way to D1.
 for (const client of Object.keys(CLIENTS)) {
-  describe(`the client of ${client}`, { concurrency: 3 }, () => {
+  describe(`the client of ${client}`, { concurrency: 16 }, () => {
     for (const provider of Object.keys(PROVIDERS)) {
       for (const fault of ["cut", "closed"]) {
         it(`raises when the stream of ${provider} is ${fault} in its midst; the row says truncated, and costs its bound`, async () => {
@@ -90,6 +99,18 @@ for (const client of Object.keys(CLIENTS)) {
     }
   });
 }
+
+describe("the SDKs for Python", { skip }, () => {
+  it("each raises an error of its own when a stream is cut, closed or fails in its midst", async (t) => {
+    const { secret } = await gw.tenant();
+    const models = Object.keys(PROVIDERS).flatMap((provider) => ["cut", "closed", "error"].map((fault) => `${provider}/${fault}`));
+    const env = { ...process.env, EDGEHOLD_URL: gw.url, EDGEHOLD_KEY: secret, EDGEHOLD_MODELS: JSON.stringify(models), EDGEHOLD_SYSTEM: "Answer.", PYTHONUTF8: "1" };
+    const { stdout } = await promisify(execFile)(python, [path.join(import.meta.dirname, "broken.py")], { env });
+    const claims = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assert.equal(claims.length, 4 * models.length);
+    for (const { name, error } of claims) await t.test(name, () => { if (error) assert.fail(error); });
+  });
+});
 
 /** Of each format that a client and a provider share: the provider, the path, and the body. */
 const SAME = [

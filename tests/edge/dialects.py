@@ -326,8 +326,10 @@ def claims(client):
         yield model, "streamed reasoning", lambda: shown(it.think_stream(model, THINK), model)
         yield model, "429", lambda: raises(it.limited, 429, lambda: it.plain(model, "limit"))
         yield model, "529", lambda: raises(it.failed, 502, lambda: it.plain(model, "overload"))
-        yield model, "400", lambda: raises(it.refused, 400, lambda: it.plain(model, "wrong"), "that is wrong of you")
-        yield model, "400 to a stream", lambda: raises(it.refused, 400, lambda: it.stream(model, "wrong"), "that is wrong of you")
+        # The fake of Bedrock answers errors in Anthropic's form.
+        why = "did not say why" if model.startswith("bed/") else "that is wrong of you"
+        yield model, "400", lambda: raises(it.refused, 400, lambda: it.plain(model, "wrong"), why)
+        yield model, "400 to a stream", lambda: raises(it.refused, 400, lambda: it.stream(model, "wrong"), why)
     yield None, "an unknown key", lambda: raises(client.unauthorized, 401, lambda: client(key="eh_nope").plain(MODELS[0], HELLO), "virtual key")
     yield None, "an unknown model", lambda: raises(client.unknown, 404, lambda: client().plain("nope", HELLO), "nope")
 
@@ -344,5 +346,7 @@ def make(client):
             print(json.dumps({"name": name, "model": model, "error": error, "calls": at.calls}), flush=True)
 
 
-with ThreadPoolExecutor(4) as threads:
-    list(threads.map(make, (Chat, Responses, Messages, Generate)))
+CLIENTS = (Chat, Responses, Messages, Generate)
+if __name__ == "__main__":
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(make, CLIENTS))

@@ -279,8 +279,10 @@ for (const Client of [Chat, Responses, Messages, Generate]) {
       claim("streamed reasoning", async () => shown(await client.thinkStream(model, THINK)));
       claim("429", () => rejects(client.plain(model, "limit"), client.limited, 429));
       claim("529", () => rejects(client.plain(model, "overload"), client.failed, 502));
-      claim("400", () => rejects(client.plain(model, "wrong"), client.refused, 400, "that is wrong of you"));
-      claim("400 to a stream", () => rejects(client.stream(model, "wrong"), client.refused, 400, "that is wrong of you"));
+      // The fake of Bedrock answers errors in Anthropic's form.
+      const why = fake === "bed" ? "did not say why" : "that is wrong of you";
+      claim("400", () => rejects(client.plain(model, "wrong"), client.refused, 400, why));
+      claim("400 to a stream", () => rejects(client.stream(model, "wrong"), client.refused, 400, why));
     }
 
     it("an unknown key", () => rejects(new Client(gw.url, "eh_nope").plain(modelOf("oai"), HELLO), client.unauthorized, 401, "virtual key"));
