@@ -311,4 +311,46 @@ mod tests {
         let request = dialect::read_request(Dialect::Anthropic, body, None).unwrap();
         assert!(chat_request(request, body).unwrap().hour_cache);
     }
+
+    /// What one element costs must not grow with their number.
+    #[test]
+    fn hostile_conversations_take_one_pass_to_write() {
+        const MANY: usize = 10_000;
+        let call =
+            |id: String| json!({"id": id, "type": "function", "function": {"name": "a", "arguments": "{}"}});
+        let suffixed = (MANY..2 * MANY).map(|number| call(format!("x_{number}")));
+        let same: Vec<Value> = suffixed.chain((0..MANY).map(|_| call("x".to_owned()))).collect();
+        let nameless: Vec<Value> = (0..MANY).map(|_| call(String::new())).collect();
+        let result = |_| json!({"role": "tool", "tool_call_id": "", "name": "b", "content": "r"});
+        let turn =
+            |number: usize| json!({"role": if number % 2 == 0 { "user" } else { "system" }, "content": "a"});
+        let tools: Vec<Value> = (0..MANY)
+            .map(|number| json!({"type": "function", "function": {"name": format!("f{number}")}}))
+            .collect();
+        let said = json!({"role": "user", "content": "a"});
+        let messages = [
+            vec![said.clone(), json!({"role": "assistant", "tool_calls": same})],
+            [said.clone(), json!({"role": "assistant", "tool_calls": nameless})]
+                .into_iter()
+                .chain((0..MANY).map(result))
+                .collect(),
+            (0..2 * MANY).map(turn).collect(),
+            vec![said],
+        ];
+        let begun = std::time::Instant::now();
+        for (which, messages) in messages.into_iter().enumerate() {
+            let body = json!({"model": "m", "messages": messages, "tools": tools, "tool_choice": {"type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": tools.iter().rev().collect::<Vec<_>>()}}});
+            let request =
+                dialect::read_request(Dialect::OpenAiChat, body.to_string().as_bytes(), None).unwrap();
+            let (to, kind) = if which == 2 {
+                (Dialect::OpenAiResponses, "perplexity")
+            } else {
+                (Dialect::Anthropic, "anthropic")
+            };
+            let order = Order { kind, model: "claude-sonnet-4-5", output_cap: Some(9) };
+            assert!(!dialect::write_request(to, &request, &order).body.is_empty());
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    }
 }
