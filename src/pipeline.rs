@@ -298,9 +298,8 @@ fn broken(outcome: Outcome, id: &RequestId) -> Refusal {
 fn record(case: &Case<'_>, attempt: &mut Attempt, outcome: Outcome, error: Option<String>, meter: Seen) {
     attempt.outcome = outcome;
     attempt.error = error;
-    let closed = meter.done || meter.finished;
     match meter.usage {
-        Some(usage) if closed => {
+        Some(usage) if meter.counted() => {
             attempt.usage = usage;
             attempt.usage_json = meter.usage_json;
         }

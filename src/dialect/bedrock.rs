@@ -60,8 +60,15 @@ fn write_finish(finish: &Finish) -> &str {
 
 /// `usage`. The classes are disjoint as they come: in every recorded answer `totalTokens` is the sum of input, both cache
 /// classes and output.
-fn read_usage(usage: &Value) -> Reported {
+///
+/// Nothing if no count is in it, or something that is no count: read as 0 it would cost nothing.
+fn read_usage(usage: &Value) -> Option<Reported> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
+    let ends = ["inputTokens", "outputTokens"];
+    let strange = |name: &str| count(name).is_none() && usage.get(name).is_some_and(|it| !it.is_null());
+    if ends.into_iter().any(strange) || ends.into_iter().all(|name| count(name).is_none()) {
+        return None;
+    }
     let written = count("cacheWriteInputTokens").or_else(|| count("cacheWriteInputTokenCount")).unwrap_or(0);
     let details = usage.get("cacheDetails").and_then(Value::as_array).into_iter().flatten();
     let hour = details
@@ -77,7 +84,7 @@ fn read_usage(usage: &Value) -> Reported {
         output: count("outputTokens").unwrap_or(0),
         ..Usage::default()
     };
-    Reported { usage: usage_read, json: usage.to_string(), cost_nanousd: None }
+    Some(Reported { usage: usage_read, json: usage.to_string(), cost_nanousd: None })
 }
 
 /// Reasoning and audio have no places of their own.

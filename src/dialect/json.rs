@@ -6,7 +6,7 @@ use serde::{
     de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
-use std::{collections::HashSet, fmt};
+use std::{cell::Cell, collections::HashSet, fmt};
 
 /// The body as an object.
 ///
@@ -169,6 +169,15 @@ pub(crate) fn texts(
     }
 }
 
+/// What a look at every value of a body finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// Bytes of all texts, and of the names that are the application's own: no model can be told more.
+    pub(crate) text: u64,
+    /// Whether one of them is `1h`, which asks for the dearer cache. Found however it is escaped.
+    pub(crate) hour: bool,
+}
+
 /// Refuses a body in which an object has a member twice: which one counts would depend on the reader, and what was counted
 /// must be what is sent. With `folded`, `inlineData` and `inline_data` are the same name; not within schemas and arguments,
 /// whose names are the application's.
@@ -176,10 +185,19 @@ pub(crate) fn texts(
 /// # Errors
 /// 400 that names the member.
 pub(crate) fn refuse_doubles(body: &[u8], folded: bool) -> Result<(), Refusal> {
+    survey(body, folded).map(|_| ())
+}
+
+/// The same, and what was found on the way.
+///
+/// # Errors
+/// 400 that names the member.
+pub(crate) fn survey(body: &[u8], folded: bool) -> Result<Survey, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Doubles { folded };
+    let found = Cell::new(Survey::default());
+    let seed = Doubles { folded, free: false, found: &found };
     match seed.deserialize(&mut deserializer) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(found.get()),
         Err(error) => {
             let message = error.to_string();
             match message.strip_prefix(TWICE).and_then(|rest| rest.split('\'').next()) {
@@ -194,6 +212,12 @@ pub(crate) fn refuse_doubles(body: &[u8], folded: bool) -> Result<(), Refusal> {
             }
         }
     }
+}
+
+/// Whether a body may name an hour as a text, written out or in escapes.
+pub(crate) fn may_name_an_hour(body: &[u8]) -> bool {
+    body.windows(4).any(|window| window == b"\"1h\"")
+        || body.windows(6).any(|window| window == b"\\u0031" || window == b"\\u0068")
 }
 
 const TWICE: &str = "given twice: '";
@@ -217,11 +241,21 @@ const FREE: &[&str] = &[
 ];
 
 #[derive(Clone, Copy)]
-struct Doubles {
+struct Doubles<'a> {
     folded: bool,
+    /// Names here are the application's.
+    free: bool,
+    found: &'a Cell<Survey>,
 }
 
-impl<'de> DeserializeSeed<'de> for Doubles {
+impl Doubles<'_> {
+    fn saw(self, text: &str) {
+        let Survey { text: bytes, hour } = self.found.get();
+        self.found.set(Survey { text: bytes.saturating_add(text.len() as u64), hour: hour || text == "1h" });
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Doubles<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -229,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for Doubles {
     }
 }
 
-impl<'de> Visitor<'de> for Doubles {
+impl<'de> Visitor<'de> for Doubles<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -252,7 +286,8 @@ impl<'de> Visitor<'de> for Doubles {
         Ok(())
     }
 
-    fn visit_str<E: de::Error>(self, _: &str) -> Result<(), E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
+        self.saw(text);
         Ok(())
     }
 
@@ -269,11 +304,14 @@ impl<'de> Visitor<'de> for Doubles {
         let mut names: HashSet<String> = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
             let free = FREE.contains(&name.as_str());
+            if self.free {
+                self.saw(&name);
+            }
             let folded = if self.folded { name.replace('_', "").to_ascii_lowercase() } else { name.clone() };
             if !names.insert(folded) {
                 return Err(de::Error::custom(format_args!("{TWICE}{name}'")));
             }
-            map.next_value_seed(Self { folded: self.folded && !free })?;
+            map.next_value_seed(Self { folded: self.folded && !free, free: self.free || free, ..self })?;
         }
         Ok(())
     }
@@ -292,5 +330,15 @@ mod tests {
         let schema = br#"{"parameters":{"properties":{"userId":{},"user_id":{}}}}"#;
         assert!(refuse_doubles(schema, true).is_ok());
         assert_eq!(refused("[", false), None);
+    }
+
+    #[test]
+    fn every_text_is_counted_and_an_hour_is_found_behind_escapes() {
+        let found = survey(br#"{"a":["xy",{"text":"\u00e9"}],"args":{"name":{"n":1}},"n":7}"#, true).unwrap();
+        assert_eq!(found, Survey { text: 2 + 2 + 4 + 1, hour: false });
+        let escaped = br#"{"cache_control":{"ttl":"\u0031h"}}"#;
+        assert!(survey(escaped, false).unwrap().hour && may_name_an_hour(escaped));
+        assert!(may_name_an_hour(br#"["1\u0068"]"#) && may_name_an_hour(br#"["1h"]"#));
+        assert!(!may_name_an_hour(br#"["11h", "1hour"]"#));
     }
 }

@@ -56,13 +56,14 @@ pub fn edited(dialect: Dialect, body: &[u8], changes: Changes<'_>) -> Option<Vec
         }
         // The model stands in the path. What caps the output is written anew, in one spelling.
         Dialect::Gemini => {
-            let name =
-                if find("generation_config").is_some() { "generation_config" } else { "generationConfig" };
+            let named = |name: &str, wanted: &str| name.replace('_', "").eq_ignore_ascii_case(wanted);
+            let given = members.iter().map(|(name, _)| &**name).find(|name| named(name, "generationConfig"));
+            let name = given.unwrap_or("generationConfig");
             let old: Map<String, Value> =
                 find(name).and_then(|(_, old)| serde_json::from_str(old).ok()).unwrap_or_default();
             if let Some(cap) = changes.cap {
                 let mut config = old;
-                config.shift_remove("max_output_tokens");
+                config.retain(|name, _| !named(name, "maxOutputTokens"));
                 config.insert("maxOutputTokens".to_owned(), json!(cap));
                 set(name, Value::Object(config), true);
             }
@@ -133,6 +134,11 @@ mod tests {
             )
             .as_deref(),
             Some(r#"{"contents":[],"generation_config":{"seed":1,"maxOutputTokens":9}}"#)
+        );
+        assert_eq!(
+            text(Dialect::Gemini, r#"{"generation_Config":{"max_outputTokens":70}}"#, changes).as_deref(),
+            Some(r#"{"generation_Config":{"maxOutputTokens":9}}"#),
+            "whatever spelling a reader may take"
         );
         assert_eq!(
             text(Dialect::Gemini, "{}", changes).as_deref(),

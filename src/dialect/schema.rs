@@ -103,14 +103,18 @@ fn lower(kind: Value) -> Value {
 
 /// Models write members in the order in which the schema names them.
 fn reorder(properties: &mut Map<String, Value>, ordering: &[Value]) {
-    let mut ordered = Map::new();
+    // Each is taken where it stands: taking it out would move all that follow, once for each name.
+    let mut all = std::mem::take(properties);
     for name in ordering.iter().filter_map(Value::as_str) {
-        if let Some(schema) = properties.shift_remove(name) {
-            ordered.insert(name.to_owned(), schema);
+        if !properties.contains_key(name)
+            && let Some(schema) = all.get_mut(name)
+        {
+            properties.insert(name.to_owned(), schema.take());
         }
     }
-    ordered.append(properties);
-    *properties = ordered;
+    for (name, schema) in all {
+        properties.entry(name).or_insert(schema);
+    }
 }
 
 fn allow_null(schema: &mut Map<String, Value>) {
@@ -161,6 +165,19 @@ mod tests {
         let names: Vec<_> = written["properties"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["name", "tags", "type"], "the order that was asked for, then the rest");
         assert_eq!(from_openapi(standard.clone()), standard, "what is standard stays");
+    }
+
+    #[test]
+    fn an_ordering_of_many_properties_takes_one_pass() {
+        let names: Vec<String> = (0..200_000).map(|number| format!("p{number}")).collect();
+        let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), json!(1))).collect();
+        let ordering: Vec<&str> = names.iter().rev().map(String::as_str).chain(["p0", "none"]).collect();
+        let begun = std::time::Instant::now();
+        let written = from_openapi(json!({ "properties": properties, "propertyOrdering": ordering }));
+        let written = written["properties"].as_object().unwrap();
+        assert_eq!((written.len(), written.keys().next().unwrap().as_str()), (names.len(), "p199999"));
+        assert!(written.values().all(|value| *value == 1));
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 
     #[test]

@@ -258,7 +258,7 @@ fn headers(
             .iter()
             .flat_map(|betas| betas.split(','))
             .map(str::trim)
-            .filter(|beta| !beta.is_empty() && !beta.starts_with(LONG_CONTEXT_BETA))
+            .filter(|beta| !beta.is_empty() && !beta.to_ascii_lowercase().starts_with(LONG_CONTEXT_BETA))
             .map(str::to_owned)
             .collect();
         if !betas.is_empty() {

@@ -11,7 +11,7 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::{Dialect, Show, openai_chat::request::ChatRequest, task::Task},
+    dialect::{Dialect, Show, json, openai_chat::request::ChatRequest, task::Task},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
@@ -96,7 +96,7 @@ impl<'a> Case<'a> {
                 stop.kind.chat(Dialect::OpenAiChat).and_then(|endpoint| endpoint.chat())
                     != Some(Dialect::OpenAiChat)
             })
-            && request.body.windows(4).any(|window| window == b"\"1h\"");
+            && json::may_name_an_hour(&request.body);
         let admitted_at = world.now();
         let total_ms = i64::try_from(plan.route.timeouts.total_ms).unwrap_or(i64::MAX / 4);
         let mut case = Self {

@@ -31,6 +31,8 @@ pub enum Meaning {
 pub struct Seen {
     /// Token classes, once they were reported.
     pub usage: Option<Usage>,
+    /// They were last reported before any content: of the answer they say nothing.
+    pub usage_early: bool,
     /// The usage object as it came.
     pub usage_json: Option<String>,
     /// The tier that serves the stream.
@@ -61,6 +63,12 @@ impl Seen {
         self.error.is_none() && !self.lost && (self.done || self.finished)
     }
 
+    /// Whether the usage that was reported is that of the whole answer.
+    #[must_use]
+    pub const fn counted(&self) -> bool {
+        (self.done || self.finished) && (self.content_events == 0 || !self.usage_early)
+    }
+
     /// Output tokens as far as they can be told without a usage report: one for each event, or four bytes each.
     #[must_use]
     pub const fn estimated_output(&self) -> u64 {
@@ -88,6 +96,7 @@ impl Seen {
             }
             Delta::Usage(reported) => {
                 self.usage = Some(reported.usage);
+                self.usage_early = self.content_events == 0;
                 self.usage_json = Some(reported.json.clone());
                 // Some dialects tell the input's size before they have said anything.
                 Meaning::Nothing
@@ -212,6 +221,54 @@ impl Translator {
 mod tests {
     use super::*;
     use crate::dialect::{self, Dialect, Show};
+
+    #[test]
+    fn counts_from_before_the_answer_are_not_those_of_the_answer() {
+        let seen = |usage_at_the_end: &str| {
+            let start = r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":9,"output_tokens":1}}}"#;
+            let events = [
+                start.to_owned(),
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.to_owned(),
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a long answer"}}"#.to_owned(),
+                format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}}{usage_at_the_end}}}"#),
+                r#"{"type":"message_stop"}"#.to_owned(),
+            ];
+            let mut listener = Listener::new(dialect::reader(Dialect::Anthropic));
+            for event in events {
+                listener.push(format!("data: {event}\n\n").as_bytes());
+            }
+            listener.finish();
+            assert!(listener.seen.complete());
+            listener.seen
+        };
+        assert!(!seen("").counted(), "one token of output was only the beginning");
+        let told = seen(r#","usage":{"input_tokens":0,"output_tokens":70}"#);
+        assert!(told.counted());
+        let usage = told.usage.expect("reported");
+        assert_eq!((usage.input, usage.output), (9, 70), "counts only grow");
+        for absurd in ["-5", "1.5", "\"7\"", "18446744073709551615"] {
+            let seen = seen(&format!(r#","usage":{{"output_tokens":{absurd}}}"#));
+            let usage = seen.usage.filter(|_| seen.counted());
+            assert!(usage.is_none_or(|usage| usage.total() == u64::MAX), "{absurd}: {usage:?}");
+        }
+    }
+
+    #[test]
+    fn a_total_that_says_more_than_its_parts_is_charged() {
+        let mut listener = Listener::new(dialect::reader(Dialect::Gemini));
+        let chunk = |usage: &str| {
+            format!(
+                r#"data: {{"candidates":[{{"content":{{"parts":[{{"text":"a"}}]}},"finishReason":"STOP"}}],"usageMetadata":{usage}}}"#
+            ) + "\n\n"
+        };
+        listener.push(
+            chunk(r#"{"promptTokenCount":3,"candidatesTokenCount":2,"totalTokenCount":40}"#).as_bytes(),
+        );
+        assert_eq!(listener.seen.usage.map(|usage| usage.output), Some(37));
+        let mut listener = Listener::new(dialect::reader(Dialect::Gemini));
+        listener.push(chunk(r#"{"promptTokenCount":3,"candidatesTokenCount":-2}"#).as_bytes());
+        assert_eq!(listener.seen.usage, None, "estimated then");
+    }
 
     #[test]
     fn a_translated_stream_with_a_gap_has_no_end() {

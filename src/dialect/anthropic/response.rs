@@ -98,7 +98,11 @@ fn counts(value: &Value) -> Option<Usage> {
     let count = |value: Option<&Value>, name: &str| value?.get(name)?.as_u64();
     let whole = Some(value);
     let (input, output) = (count(whole, "input_tokens"), count(whole, "output_tokens"));
-    if input.is_none() && output.is_none() {
+    // What is no count says nothing; read as 0 it would cost nothing.
+    let strange =
+        |name: &str, count: Option<u64>| count.is_none() && value.get(name).is_some_and(|it| !it.is_null());
+    let strange = strange("input_tokens", input) || strange("output_tokens", output);
+    if strange || (input.is_none() && output.is_none()) {
         return None;
     }
     let output = output.unwrap_or(0);

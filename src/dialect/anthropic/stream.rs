@@ -145,7 +145,11 @@ impl Reader {
 
     fn count(&mut self, usage: &Value, deltas: &mut Vec<Delta>) {
         for (name, value) in usage.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
-            self.usage.insert(name.clone(), value.clone());
+            // They only grow. Some that copy the format begin or end with zeros.
+            let known = self.usage.get(name).and_then(Value::as_u64);
+            if known.is_none_or(|known| value.as_u64().is_none_or(|value| value >= known)) {
+                self.usage.insert(name.clone(), value.clone());
+            }
         }
         deltas.extend(read_usage(&Value::Object(self.usage.clone())).map(Delta::Usage));
     }

@@ -36,7 +36,7 @@ pub fn read(body: &[u8]) -> Result<Answer, Corrupt> {
         id: None,
         model: None,
         choices: vec![Choice { parts, finish, logprobs: None }],
-        reported: answer.get("usage").filter(|usage| usage.is_object()).map(read_usage),
+        reported: answer.get("usage").filter(|usage| usage.is_object()).and_then(read_usage),
         service_tier: tier.map(str::to_owned),
     })
 }

@@ -149,7 +149,7 @@ impl Reader {
                 }
                 if let Some(usage) = event.get("usage") {
                     usage.as_object()?;
-                    out.push(Delta::Usage(read_usage(usage)));
+                    out.extend(read_usage(usage).map(Delta::Usage));
                 }
                 self.counted = true;
                 if self.stopped {

@@ -12,7 +12,9 @@ use serde_json::{Map, Value, json};
 pub(super) fn read(metadata: &Value) -> Option<Reported> {
     let count = |name| member(metadata, name).and_then(whole);
     let counts = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"];
-    if counts.into_iter().all(|name| count(name).is_none()) {
+    // What is no count says nothing; read as 0 it would cost nothing.
+    let strange = |name| member(metadata, name).is_some() && count(name).is_none();
+    if counts.into_iter().all(|name| count(name).is_none()) || counts.into_iter().any(strange) {
         return None;
     }
     let of = |name| count(name).unwrap_or(0);
@@ -26,13 +28,17 @@ pub(super) fn read(metadata: &Value) -> Option<Reported> {
         .min(fresh);
     let candidates = of("candidatesTokenCount");
     let output_audio = audio(metadata, "candidatesTokensDetails").min(candidates);
+    // What is in the total alone is charged as what costs most.
+    let parts =
+        prompt.saturating_add(tool_use).saturating_add(candidates).saturating_add(of("thoughtsTokenCount"));
+    let untold = of("totalTokenCount").saturating_sub(parts);
     let usage = Usage {
         input: fresh - input_audio,
         cache_read,
         cache_write_5m: 0,
         cache_write_1h: 0,
         input_audio,
-        output: candidates - output_audio,
+        output: (candidates - output_audio).saturating_add(untold),
         reasoning: of("thoughtsTokenCount"),
         output_audio,
     };

@@ -373,16 +373,21 @@ fn document_source(media: &Media) -> Option<Value> {
 struct Ids {
     /// The caller's name → ours, of calls without a result yet.
     waiting: BTreeMap<String, VecDeque<String>>,
-    /// Calls without a name: function and our name.
-    nameless: VecDeque<(String, String)>,
+    /// Calls without a name: our names, by their place, and the places of each function's.
+    nameless: BTreeMap<usize, String>,
+    places: BTreeMap<String, VecDeque<usize>>,
     used: BTreeSet<String>,
+    /// Goes up with every try: names that were taken are not asked for again.
+    tries: usize,
 }
 
 impl Ids {
     fn call(&mut self, id: &str, function: &str) -> String {
         let own = self.unused(&clean(id));
         if id.is_empty() {
-            self.nameless.push_back((function.to_owned(), own.clone()));
+            let place = self.used.len();
+            self.nameless.insert(place, own.clone());
+            self.places.entry(function.to_owned()).or_default().push_back(place);
         } else {
             self.waiting.entry(id.to_owned()).or_default().push_back(own.clone());
         }
@@ -391,10 +396,13 @@ impl Ids {
 
     fn result(&mut self, id: &str, function: Option<&str>) -> String {
         if id.is_empty() {
-            let at =
-                self.nameless.iter().position(|(name, _)| function.is_none_or(|function| function == name));
-            let found = at.and_then(|at| self.nameless.remove(at)).or_else(|| self.nameless.pop_front());
-            return found.map_or_else(|| self.unused(""), |(_, own)| own);
+            let places = function.and_then(|function| self.places.get_mut(function));
+            // Places that were given away without their function's name are skipped.
+            let own = places.and_then(|places| {
+                std::iter::from_fn(|| places.pop_front()).find_map(|place| self.nameless.remove(&place))
+            });
+            let found = own.or_else(|| self.nameless.pop_first().map(|(_, own)| own));
+            return found.unwrap_or_else(|| self.unused(""));
         }
         let found = self.waiting.get_mut(id).and_then(VecDeque::pop_front);
         found.unwrap_or_else(|| clean(id))
@@ -402,10 +410,10 @@ impl Ids {
 
     fn unused(&mut self, wanted: &str) -> String {
         let mut own = wanted.to_owned();
-        let mut number = self.used.len();
         while own.is_empty() || self.used.contains(&own) {
+            let number = self.tries.max(self.used.len());
             own = if wanted.is_empty() { format!("toolu_{number}") } else { format!("{wanted}_{number}") };
-            number += 1;
+            self.tries = number + 1;
         }
         self.used.insert(own.clone());
         own

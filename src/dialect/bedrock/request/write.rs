@@ -25,6 +25,7 @@ use crate::{
     },
 };
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// A request for Bedrock. The model, and whether a stream is wanted, are in the path.
 #[must_use]
@@ -366,13 +367,15 @@ impl Writing<'_> {
             }
             self.drop("tool_choice");
         }
+        let allowed: Option<HashSet<&String>> = match &request.tool_choice {
+            Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().collect()),
+            _ => None,
+        };
         let mut tools = Vec::new();
         for (index, tool) in request.tools.iter().enumerate() {
             match tool {
                 Tool::Function(function) => {
-                    if let Some(ToolChoice::Allowed { names, .. }) = &request.tool_choice
-                        && !names.contains(&function.name)
-                    {
+                    if allowed.as_ref().is_some_and(|names| !names.contains(&function.name)) {
                         continue;
                     }
                     tools.push(self.spec(function, index));

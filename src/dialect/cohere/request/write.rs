@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// The most stop texts (<https://docs.cohere.com/reference/chat>, read 2026-11-21).
 const STOP_MAX: usize = 5;
@@ -242,8 +242,8 @@ impl Writer {
 
     fn tools(&mut self, request: &Request) {
         // Cohere cannot be told which function to call, but it can be shown that one alone.
-        let shown: Option<Vec<&str>> = match &request.tool_choice {
-            Some(ToolChoice::Function(name)) => Some(vec![name.as_str()]),
+        let shown: Option<HashSet<&str>> = match &request.tool_choice {
+            Some(ToolChoice::Function(name)) => Some(HashSet::from([name.as_str()])),
             Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().map(String::as_str).collect()),
             _ => None,
         };

@@ -23,10 +23,17 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut written = Written::default();
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(order.model));
-    let mut items =
-        Items { request, written: &mut written, list: Vec::new(), unnamed: VecDeque::new(), made: 0 };
+    let mut items = Items {
+        request,
+        written: &mut written,
+        list: Vec::new(),
+        unnamed: VecDeque::new(),
+        made: 0,
+        beside: 0,
+    };
     let mut turns = request.turns.iter().enumerate().peekable();
     if let Some((_, turn)) = turns.next_if(|(_, turn)| is_instructions(turn)) {
+        items.beside = 1;
         body.insert("instructions".to_owned(), json!(words(&turn.parts)));
     }
     for (index, turn) in turns {
@@ -173,11 +180,14 @@ struct Items<'a> {
     /// Calls whose dialect gives no ids, and the ids made up for them, until their results come.
     unnamed: VecDeque<(String, String)>,
     made: usize,
+    /// Turns of instructions so far.
+    beside: usize,
 }
 
 impl Items<'_> {
     fn turn(&mut self, index: usize, turn: &Turn) {
         let place = self.place(index);
+        self.beside += usize::from(turn.role == Role::System);
         if turn.name.is_some() {
             self.written.dropped.push(format!("{place}.name"));
         }
@@ -197,8 +207,7 @@ impl Items<'_> {
 
     /// Where the caller had a turn. Some dialects have instructions in a member of their own.
     fn place(&self, index: usize) -> String {
-        let before = self.request.turns.iter().take(index);
-        let beside = before.filter(|turn| turn.role == Role::System).count();
+        let beside = self.beside;
         match self.request.dialect {
             OWN => format!("input[{index}]"),
             Dialect::OpenAiChat | Dialect::Cohere => format!("messages[{index}]"),

@@ -9,6 +9,7 @@ use crate::model::{
     request::{Format, Function, Request, Role, Thinking, Tool, ToolChoice},
 };
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 
 /// Budgets below this are refused (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>, read 2026-11-21).
 const BUDGET_TOKENS_MIN: u64 = 1_024;
@@ -91,16 +92,17 @@ fn tools(request: &Request, claude: Claude, chosen: &mut Chosen, draft: &mut Dra
         Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
     );
     let cannot = must && request.dialect != OWN && !claude.forces();
-    let only: Option<&[String]> = match &request.tool_choice {
-        Some(ToolChoice::Allowed { names, .. }) => Some(names),
-        Some(ToolChoice::Function(name)) if cannot => Some(std::slice::from_ref(name)),
+    let only: Option<HashSet<&String>> = match &request.tool_choice {
+        Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().collect()),
+        Some(ToolChoice::Function(name)) if cannot => Some(HashSet::from([name])),
         _ => None,
     };
     let mut tools = Vec::with_capacity(request.tools.len());
     for (index, tool) in request.tools.iter().enumerate() {
         match tool {
             // There is no choice among some: the others are not offered.
-            Tool::Function(function) if only.is_some_and(|names| !names.contains(&function.name)) => {}
+            Tool::Function(function)
+                if only.as_ref().is_some_and(|names| !names.contains(&function.name)) => {}
             Tool::Function(function) => tools.push(show_function(function, index, request, claude, draft)),
             Tool::Native(OWN, value) => tools.push(value.clone()),
             Tool::Native(..) => draft.written.refused.push(format!("tools[{index}]")),
