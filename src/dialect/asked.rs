@@ -203,6 +203,7 @@ fn is_unknown(part: &Part) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests run natively, and one of them is about time")]
 mod tests {
     use super::*;
     use crate::dialect;
@@ -322,8 +323,7 @@ mod tests {
         let same: Vec<Value> = suffixed.chain((0..MANY).map(|_| call("x".to_owned()))).collect();
         let nameless: Vec<Value> = (0..MANY).map(|_| call(String::new())).collect();
         let result = |_| json!({"role": "tool", "tool_call_id": "", "name": "b", "content": "r"});
-        let turn =
-            |number: usize| json!({"role": if number % 2 == 0 { "user" } else { "system" }, "content": "a"});
+        let turn = |number: usize| json!({"role": if number.is_multiple_of(2) { "user" } else { "system" }, "content": "a"});
         let tools: Vec<Value> = (0..MANY)
             .map(|number| json!({"type": "function", "function": {"name": format!("f{number}")}}))
             .collect();

@@ -168,6 +168,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests run natively, and this one is about time")]
     fn an_ordering_of_many_properties_takes_one_pass() {
         let names: Vec<String> = (0..200_000).map(|number| format!("p{number}")).collect();
         let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), json!(1))).collect();

@@ -23,14 +23,8 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let mut written = Written::default();
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(order.model));
-    let mut items = Items {
-        request,
-        written: &mut written,
-        list: Vec::new(),
-        unnamed: VecDeque::new(),
-        made: 0,
-        beside: 0,
-    };
+    let (list, unnamed, made, beside) = Default::default();
+    let mut items = Items { request, written: &mut written, list, unnamed, made, beside };
     let mut turns = request.turns.iter().enumerate().peekable();
     if let Some((_, turn)) = turns.next_if(|(_, turn)| is_instructions(turn)) {
         items.beside = 1;
@@ -207,12 +201,11 @@ impl Items<'_> {
 
     /// Where the caller had a turn. Some dialects have instructions in a member of their own.
     fn place(&self, index: usize) -> String {
-        let beside = self.beside;
         match self.request.dialect {
             OWN => format!("input[{index}]"),
             Dialect::OpenAiChat | Dialect::Cohere => format!("messages[{index}]"),
-            Dialect::Anthropic | Dialect::Bedrock => format!("messages[{}]", index - beside),
-            Dialect::Gemini => format!("contents[{}]", index - beside),
+            Dialect::Anthropic | Dialect::Bedrock => format!("messages[{}]", index - self.beside),
+            Dialect::Gemini => format!("contents[{}]", index - self.beside),
         }
     }
 
