@@ -17,8 +17,9 @@ use edgehold::{
         wire::{Level, Limits, NodeSpec, Reply},
     },
     config::policy::Pattern,
-    dialect::openai_chat::request::ChatRequest,
+    dialect::{Dialect, openai_chat::request::ChatRequest},
     model::{money::NanoUsd, time::Timestamp},
+    ports::ClientRequest,
     settle::row::Outcome,
 };
 use proptest::prelude::*;
@@ -1256,4 +1257,119 @@ proptest! {
         prop_assert_eq!(rows.iter().fold(NanoUsd::ZERO, |sum, row| sum.plus(row.cost_nanousd)), spent);
         prop_assert!(spent.0 <= budget);
     }
+}
+
+/// Surfaces of other dialects: path, a body that is good, and how their errors look.
+fn surfaces() -> [(&'static str, Value, Dialect); 5] {
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    [
+        ("/v1/responses", json!({"model": "small", "input": "hi"}), Dialect::OpenAiResponses),
+        (
+            "/v1/messages",
+            json!({"model": "small", "max_tokens": 9, "messages": messages}),
+            Dialect::Anthropic,
+        ),
+        (
+            "/v1beta/models/small:generateContent",
+            json!({"contents": [{"parts": [{"text": "hi"}]}]}),
+            Dialect::Gemini,
+        ),
+        ("/v1/completions", json!({"model": "small", "prompt": "hi", "max_tokens": 9}), Dialect::OpenAiChat),
+        ("/v1/embeddings", json!({"model": "small", "input": "hi"}), Dialect::OpenAiChat),
+    ]
+}
+
+fn asked_at(fake: &Fake, path: &str, body: &Value) -> ClientRequest {
+    ClientRequest { path: path.to_owned(), ..fake.request(&body.to_string()) }
+}
+
+/// Whether an error has the members its dialect's SDKs look for.
+fn has_form_of(dialect: Dialect, got: &Answered) -> bool {
+    let body = got.json();
+    match dialect {
+        Dialect::Anthropic => {
+            body["type"] == "error"
+                && body["error"]["type"].is_string()
+                && body["error"]["message"].is_string()
+        }
+        Dialect::Gemini => {
+            body["error"]["code"] == got.status
+                && body["error"]["status"].is_string()
+                && body["error"]["message"].is_string()
+        }
+        _ => {
+            body["error"]["type"].is_string()
+                && body["error"]["code"].is_string()
+                && body["error"]["message"].is_string()
+        }
+    }
+}
+
+#[test]
+fn refusals_have_their_status_in_the_form_of_their_surface() {
+    for (path, good, dialect) in surfaces() {
+        let refused = |status: u16, change: &dyn Fn(&Fake, &mut ClientRequest)| {
+            let fake = Fake::new(POLICY);
+            let mut request = asked_at(&fake, path, &good);
+            change(&fake, &mut request);
+            let got = fake.serve(&request);
+            assert_eq!(got.status, status, "{path}: {}", got.text());
+            assert!(has_form_of(dialect, &got), "{path} {status}: {}", got.text());
+            assert!(got.header("x-edgehold-request-id").is_some());
+            assert!(fake.calls.borrow().is_empty(), "{path} {status}: nothing is sent");
+            assert_eq!(fake.money(), (NanoUsd::ZERO, NanoUsd::ZERO), "{path} {status}");
+            got
+        };
+        refused(401, &|_, request| request.credentials = vec!["Bearer nonsense".to_owned()]);
+        refused(400, &|_, request| request.body = b"{\"model\":".to_vec());
+        refused(400, &|_, request| request.body = b"[]".to_vec());
+        refused(413, &|_, request| request.too_large = true);
+        refused(404, &|_, request| {
+            request.path = request.path.replace("small", "nobody/knows");
+            request.body =
+                String::from_utf8_lossy(&request.body).replace("small", "nobody/knows").into_bytes();
+        });
+        refused(402, &|fake, _| fake.budget(10));
+        let limited = refused(429, &|fake, _| {
+            let limits = Limits { rpm: Some(0), ..Limits::default() };
+            fake.limit(Level::Key, limits);
+        });
+        let text = limited.text();
+        assert!(text.contains("Rate limit") || text.contains("rate"), "{text}");
+    }
+}
+
+#[test]
+fn a_surface_is_answered_in_its_own_words_by_a_provider_of_chat() {
+    for (path, good, dialect) in surfaces().into_iter().filter(|(path, ..)| !path.ends_with("embeddings")) {
+        let fake = Fake::new(POLICY);
+        fake.play([answer("four", 5, 2)]);
+        let got = fake.serve(&asked_at(&fake, path, &good));
+        assert_eq!(got.status, 200, "{path}: {}", got.text());
+        let said = got.json();
+        let text = match dialect {
+            Dialect::OpenAiResponses => &said["output"][0]["content"][0]["text"],
+            Dialect::Anthropic => &said["content"][0]["text"],
+            Dialect::Gemini => &said["candidates"][0]["content"]["parts"][0]["text"],
+            _ => &said["choices"][0]["text"],
+        };
+        assert_eq!(text, "four", "{path}: {said}");
+        let rows = fake.rows();
+        assert_eq!(
+            (rows.len(), rows[0].outcome, rows[0].cost_nanousd),
+            (1, Outcome::Ok, NanoUsd(5 * IN + 2 * OUT)),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn a_conversation_of_too_many_pieces_is_not_translated() {
+    let fake = Fake::new(POLICY);
+    let turn = json!({"role": "user", "content": "a"});
+    let body = json!({"model": "small", "max_tokens": 9, "messages": vec![turn; 10_001]});
+    let got = fake.serve(&asked_at(&fake, "/v1/messages", &body));
+    assert_eq!(got.status, 400, "{}", got.text());
+    assert!(got.text().contains("not translated") && fake.calls.borrow().is_empty());
+    assert_eq!(fake.money(), (NanoUsd::ZERO, NanoUsd::ZERO), "what was held is given back");
 }

@@ -160,6 +160,19 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
             ),
         )));
     }
+    let pieces = canonical
+        .turns
+        .iter()
+        .fold(0, |sum: usize, turn| sum.saturating_add(turn.parts.len()).saturating_add(1));
+    if pieces > TRANSLATED_PIECES_MAX {
+        return Err(Unfit(Refusal::bad_request(
+            "invalid_value",
+            format!(
+                "The conversation has {pieces} messages and parts; more than {TRANSLATED_PIECES_MAX} are not translated for '{}', which speaks another format. Join some of them.",
+                stop.target.provider
+            ),
+        )));
+    }
     let cap = tokens.cap_to_send.or(chat.output_cap).unwrap_or(tokens.output / chat.choices.max(1));
     let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap: Some(cap) };
     let Written { body, dropped, refused } = dialect::write_request(spoken, canonical, &target);
@@ -224,6 +237,10 @@ fn unable(stop: &Stop<'_>, task: &Task) -> Refusal {
         ),
     )
 }
+
+/// A conversation of more messages and parts than these is not translated: some dialects look for a call among all others,
+/// and no client should be able to keep an isolate busy with that.
+const TRANSLATED_PIECES_MAX: usize = 10_000;
 
 /// A member that makes a request depend on what its provider has stored.
 fn stateful(request: &crate::model::request::Request) -> Option<&'static str> {
