@@ -8,12 +8,17 @@ use crate::{
         wire::{Command, KeyRecord, Settlement, Standing},
     },
     authenticate::authenticate,
-    dialect::{self, Dialect},
+    dialect::{
+        self, Dialect,
+        task::{Task, Whole},
+    },
     dispatch::{Allowance, Attempt, Dispatched, Opening, Order, call, dispatch},
     idempotency,
     model::{id::RequestId, money::NanoUsd, usage::Usage},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
+    provider::surface::Operation,
     refusal::Refusal,
+    route::Stop,
     settle::row::Outcome,
     stream::meter::Seen,
     surface::Surface,
@@ -99,6 +104,11 @@ async fn admitted<W: World>(
     }
     let policy = policy.map_err(|fault| Refusal::unavailable(fault.0))?;
 
+    if chat.task == Task::Count
+        && counted_here(world, &Case::new(world, id, request, surface, &chat, &policy, &key)?)
+    {
+        return Ok(());
+    }
     if world.variable("EDGEHOLD_ADMISSION").is_some_and(|value| value == "off") {
         let case = Case::new(world, id, request, surface, &chat, &policy, &key)?;
         finish(world, &case, None).await;
@@ -130,6 +140,21 @@ async fn admitted<W: World>(
         return Ok(());
     }
     Err(Refusal::unavailable("the key's record in the object is older than its node"))
+}
+
+/// Answers a question for a count that no provider of the plan answers with an estimate: nothing is sent, nothing costs.
+fn counted_here<W: World>(world: &W, case: &Case<'_>) -> bool {
+    let counts = |stop: &Stop<'_>| stop.kind.surface(Operation::CountTokens).is_some();
+    let Some(stop) = case.plan.stops.first().filter(|_| !case.plan.stops.iter().any(counts)) else {
+        return false;
+    };
+    let tokens = bound::estimated_input(case.chat, stop.reader());
+    let mut headers = case.answer_headers(&[], None);
+    headers.push(("x-edgehold-token-count", "estimated".to_owned()));
+    headers.push(("content-type", "application/json".to_owned()));
+    let text = case.surface.written(&case.chat.task, &Whole::Count(tokens), &case.show());
+    world.respond(200, headers, AnswerBody::Text(text));
+    true
 }
 
 /// Earlier attempts that cost something must fit beside the next one.

@@ -140,7 +140,10 @@ impl Surface {
                 task::ranking(rerank::read_request(body)?)
             }
             Self::CountMessages | Self::CountContent(_) => {
-                let request = dialect::read_request(self.dialect(), body, self.path())?;
+                let request = match self {
+                    Self::CountContent(_) => gemini::request::read_count(body, self.path())?,
+                    _ => dialect::read_request(self.dialect(), body, self.path())?,
+                };
                 let mut chat = asked::chat_request(request, body)?;
                 chat.task = Task::Count;
                 chat.unmetered = None;

@@ -1373,3 +1373,30 @@ fn a_conversation_of_too_many_pieces_is_not_translated() {
     assert!(got.text().contains("not translated") && fake.calls.borrow().is_empty());
     assert_eq!(fake.money(), (NanoUsd::ZERO, NanoUsd::ZERO), "what was held is given back");
 }
+
+#[test]
+fn a_count_no_provider_gives_is_an_estimate_and_costs_nothing() {
+    let fake = Fake::new(POLICY);
+    let messages = json!([{"role": "user", "content": "a".repeat(400)}]);
+    let got = fake.serve(&asked_at(
+        &fake,
+        "/v1/messages/count_tokens",
+        &json!({"model": "small", "messages": messages}),
+    ));
+    assert_eq!(
+        (got.status, got.header("x-edgehold-token-count")),
+        (200, Some("estimated")),
+        "{}",
+        got.text()
+    );
+    let tokens = got.json()["input_tokens"].as_u64().unwrap();
+    assert!((100..150).contains(&tokens), "{tokens}");
+    let contents = json!({"generateContentRequest": {"model": "models/small", "contents": [{"parts": [{"text": "hi"}]}]}});
+    let got = fake.serve(&asked_at(&fake, "/v1beta/models/small:countTokens", &contents));
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert!(got.json()["totalTokens"].as_u64().unwrap() > 0);
+    assert!(fake.calls.borrow().is_empty());
+    assert_eq!(fake.money(), (NanoUsd::ZERO, NanoUsd::ZERO));
+    let got = fake.serve(&asked_at(&fake, "/v1/messages/count_tokens", &json!({"model": "small"})));
+    assert!(got.status == 400 && has_form_of(Dialect::Anthropic, &got), "{}", got.text());
+}

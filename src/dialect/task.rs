@@ -85,9 +85,9 @@ fn bare(dialect: Dialect, model: &str) -> Result<ChatRequest, Refusal> {
     Ok(chat)
 }
 
-/// A provider's request for vectors or a ranking.
+/// A provider's request for vectors, a ranking, or a count of what `canonical` has; `None` if the format has none.
 #[must_use]
-pub fn write(task: &Task, format: Format, order: &Order<'_>) -> Option<Written> {
+pub fn write(task: &Task, canonical: Option<&Request>, format: Format, order: &Order<'_>) -> Option<Written> {
     Some(match (task, format) {
         (Task::Embed(request), Format::Embed(EmbedFormat::OpenAi)) => {
             openai_embeddings::write_request(request, order)
@@ -97,6 +97,14 @@ pub fn write(task: &Task, format: Format, order: &Order<'_>) -> Option<Written> 
             cohere::embed::write_request(request, order)
         }
         (Task::Rerank(request), Format::Rerank(_)) => rerank::write_request(request, order),
+        (Task::Count, Format::CountTokens(dialect)) => {
+            let request = canonical?;
+            match dialect {
+                Dialect::Anthropic => super::anthropic::request::write_count(request, order),
+                Dialect::Gemini => gemini::request::write_count(request, order),
+                _ => return None,
+            }
+        }
         _ => return None,
     })
 }

@@ -206,6 +206,8 @@ fn other_request(
         let edited = match (task, format) {
             // The path has the model, but each request of a batch names it again.
             (Task::Embed(_), Format::Embed(EmbedFormat::Gemini)) => None,
+            // The conversation in here names the model again.
+            (Task::Count, Format::CountTokens(Dialect::Gemini)) if names_model_again(body) => None,
             (Task::Count, Format::CountTokens(dialect)) => Some(passed::edited(dialect, body, changes)),
             _ => Some(passed::with_model(body, model)),
         };
@@ -214,11 +216,18 @@ fn other_request(
         }
     }
     let target = dialect::Order { kind: stop.kind.name, model, output_cap: None };
-    let Some(Written { body, dropped, refused }) = task::write(task, format, &target) else {
+    let Some(Written { body, dropped, refused }) =
+        task::write(task, order.chat.canonical.as_deref(), format, &target)
+    else {
         return Err(Unfit(unable(stop, task)));
     };
     fit(order, stop, &dropped, &refused)?;
     Ok(Request { body: Some(body), dropped, asked: Vec::new() })
+}
+
+/// Whether what is to be counted is a whole request of Gemini's within the request.
+fn names_model_again(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| text.contains("generateContentRequest"))
 }
 
 fn unable(stop: &Stop<'_>, task: &Task) -> Refusal {

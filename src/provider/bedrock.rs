@@ -35,7 +35,6 @@ pub static BEDROCK: Provider = Provider {
             "/model/{model}/converse",
             "/model/{model}/converse-stream",
         ),
-        Surface::of(Format::CountTokens(Dialect::Bedrock), "/model/{model}/count-tokens"),
     ],
     stream_usage: false,
     health: None,

@@ -139,6 +139,12 @@ describe("beside conversations", { concurrency: 1 }, () => {
     const row = await rowOf(response);
     assert.deepEqual([row.outcome, row.cost_nanousd, row.usage_estimated], ["ok", 0, 0]);
     assert.equal((await gemini.models.countTokens({ model: "gem/gemini-2.5-flash", contents: "hello" })).totalTokens, 11);
+    // In the other's format, and where nobody counts.
+    assert.equal((await gemini.models.countTokens({ model: "ant/claude-sonnet-4-5", contents: "hello" })).totalTokens, 12);
+    assert.equal((await anthropic.messages.countTokens({ model: "gem/gemini-2.5-flash", messages: [{ role: "user", content: "hello" }] })).input_tokens, 11);
+    const estimated = await anthropic.messages.countTokens({ model: "oai/gpt-5-mini", messages: [{ role: "user", content: "hello" }] }).withResponse();
+    assert.equal(estimated.response.headers.get("x-edgehold-token-count"), "estimated");
+    assert.ok(estimated.data.input_tokens > 0);
   });
 
   it("the older completions are answered by chat models", async () => {
