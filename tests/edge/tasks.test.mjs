@@ -75,7 +75,7 @@ describe("beside conversations", { concurrency: 1 }, () => {
       prices: Object.fromEntries(Object.keys(MODELS).map((name) => [modelOf(name), { input: 1, output: 0 }])),
       routes: [{ name: "asked", retries: { count: 0 } }],
     });
-    tenant = await gw.tenant({ customer: { budget_usd: { total: 1 } } });
+    tenant = await gw.tenant({ customer: { budget_usd: { total: 20 } } });
     openai = new OpenAI({ baseURL: `${gw.url}/v1`, apiKey: tenant.secret, maxRetries: 0 });
     gemini = new GoogleGenAI({ apiKey: tenant.secret, httpOptions: { baseUrl: gw.url } });
   });
