@@ -3,7 +3,7 @@
 //! They stay in the object, out of the outbox's way. Their money is in the base counters like that of drained rows, so
 //! budgets see no difference. The operator sees them with D1's reason and can have them tried again.
 
-use super::{Effect, Ledger, Write, outbox::entries_of, read};
+use super::{Effect, Entry, Ledger, Write, outbox::entries_of, read};
 use crate::{
     admit::wire::{Quarantined, Reply},
     model::{money::NanoUsd, time::Timestamp},
@@ -97,7 +97,7 @@ impl Ledger {
                 since_ms: row.since,
                 error: row.error.clone(),
                 retrying: row.retry,
-                request_ids: entries.iter().map(|entry| entry.ticket.clone()).collect(),
+                request_ids: entries.iter().flat_map(requests_of).collect(),
                 cost_nanousd: entries.iter().fold(NanoUsd::ZERO, |sum, entry| sum.plus(entry.cost)),
             }
         });
@@ -112,7 +112,36 @@ impl Ledger {
     /// The rows of a request that is set aside.
     pub(super) fn find_set_aside(&self, ticket: &str) -> Option<Vec<LedgerRow>> {
         let entries = self.set_aside_bodies().filter(|body| body.contains(ticket)).flat_map(entries_of);
-        let entry = entries.into_iter().find(|entry| entry.ticket == ticket)?;
-        read(entry.rows.get()).ok()
+        // Requests of a lease share an entry, whose ticket is none of theirs.
+        entries.into_iter().find_map(|entry| {
+            let mut rows: Vec<LedgerRow> = read(entry.rows.get()).ok()?;
+            rows.retain(|row| row.request_id == ticket);
+            (!rows.is_empty()).then_some(rows)
+        })
+    }
+}
+
+/// The requests that an entry has rows of, each once.
+fn requests_of(entry: &Entry) -> Vec<String> {
+    let rows: Vec<LedgerRow> = read(entry.rows.get()).unwrap_or_default();
+    let mut ids: Vec<String> = rows.into_iter().map(|row| row.request_id).collect();
+    ids.dedup();
+    if ids.is_empty() { vec![entry.ticket.clone()] } else { ids }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settle::raw;
+
+    #[test]
+    fn an_entry_of_a_lease_tells_the_requests_it_has_rows_of() {
+        let row =
+            |id: &str, attempt| LedgerRow { request_id: id.to_owned(), attempt, ..LedgerRow::default() };
+        let rows = [row("req_a", 1), row("req_a", 2), row("req_b", 1)];
+        let entry = Entry { ticket: "lea_1.7".to_owned(), ..Entry::settled(raw(&rows)) };
+        assert_eq!(requests_of(&entry), ["req_a", "req_b"]);
+        let empty = Entry { ticket: "req_c".to_owned(), ..Entry::settled(raw(&[(); 0])) };
+        assert_eq!(requests_of(&empty), ["req_c"]);
     }
 }
