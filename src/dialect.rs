@@ -31,6 +31,7 @@ use crate::{
         request::Request,
     },
     refusal::Refusal,
+    stream::sse::{Event, Framer},
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,40 @@ pub trait Reader {
     fn push(&mut self, bytes: &[u8]) -> Vec<Delta>;
     /// The end of the bytes: what an event without its empty line says. Never makes up [`Delta::End`].
     fn finish(&mut self) -> Vec<Delta>;
+}
+
+/// A provider's server-sent events, one by one.
+pub trait EventReader {
+    /// Appends what an event says.
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>);
+    /// Appends what the end of the bytes says.
+    fn ended(&mut self, _deltas: &mut Vec<Delta>) {}
+}
+
+/// A stream of server-sent events, cut from bytes.
+#[derive(Debug, Default)]
+pub struct Events<R> {
+    framer: Framer,
+    reader: R,
+}
+
+impl<R: EventReader> Reader for Events<R> {
+    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        for event in self.framer.push(bytes) {
+            self.reader.event(&event, &mut deltas);
+        }
+        deltas
+    }
+
+    fn finish(&mut self) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        if let Some(event) = self.framer.finish() {
+            self.reader.event(&event, &mut deltas);
+        }
+        self.reader.ended(&mut deltas);
+        deltas
+    }
 }
 
 /// A client's stream.

@@ -9,13 +9,13 @@ pub mod call;
 use crate::{
     admit::bound::{self, Caps},
     dialect::{
-        self, Dialect, Show,
+        self, Corrupt, Dialect, Show,
         openai_chat::{request::ChatRequest, response, stream as chat},
         task::{self, Whole},
     },
     model::{part::Body, time::Timestamp, usage::Usage},
     ports::{ClientRequest, Head, Peeked, SendFault, Sent, World, aside},
-    provider::surface::Format,
+    provider::endpoint::Format,
     refusal::Refusal,
     route::{Plan, Stop},
     settle::row::Outcome,
@@ -287,11 +287,18 @@ struct How {
 /// A whole answer as settlement needs it, and in the canonical form if it is to be written anew.
 fn read_whole(how: How, body: &[u8]) -> Option<(response::Answer, Option<Whole>)> {
     if how.format == Format::Chat(Dialect::OpenAiChat) {
-        let figures = response::read(body)?;
+        let mut figures = response::read(body)?;
         if !how.translated || figures.error.is_some() {
             return Some((figures, None));
         }
-        return Some((figures, Some(task::read(how.format, body).ok()?)));
+        return Some(match task::read(how.format, body) {
+            Ok(whole) => (figures, Some(whole)),
+            // Not to be shown to the client, but done, and billed as it says.
+            Err(Corrupt(why)) => {
+                figures.error = Some(format!("an answer that cannot be translated: {why}"));
+                (figures, None)
+            }
+        });
     }
     let whole = task::read(how.format, body).ok()?;
     let reported = whole.reported();

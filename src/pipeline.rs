@@ -16,7 +16,7 @@ use crate::{
     idempotency,
     model::{id::RequestId, money::NanoUsd, usage::Usage},
     ports::{AnswerBody, ClientRequest, Head, Headers, Relay, RelayEnd, World, aside},
-    provider::surface::Operation,
+    provider::endpoint::Operation,
     refusal::Refusal,
     route::Stop,
     settle::row::Outcome,
@@ -144,7 +144,7 @@ async fn admitted<W: World>(
 
 /// Answers a question for a count that no provider of the plan answers with an estimate: nothing is sent, nothing costs.
 fn counted_here<W: World>(world: &W, case: &Case<'_>) -> bool {
-    let counts = |stop: &Stop<'_>| stop.kind.surface(Operation::CountTokens).is_some();
+    let counts = |stop: &Stop<'_>| stop.kind.endpoint(Operation::CountTokens).is_some();
     let Some(stop) = case.plan.stops.first().filter(|_| !case.plan.stops.iter().any(counts)) else {
         return false;
     };

@@ -3,15 +3,15 @@
 //! docs/providers.md is made from what is said here.
 
 pub mod ability;
-pub mod surface;
+pub mod endpoint;
 #[cfg(test)]
 mod tests;
 
 use crate::dialect::Dialect;
 use ability::Ability;
+use endpoint::{Endpoint, Format, Operation, RerankFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use surface::{Format, Operation, RerankFormat, Surface};
 
 /// The member of a chat request in which a provider enforces the cap on output. A cap in a member that the provider does
 /// not know would be held here and enforced nowhere.
@@ -71,7 +71,7 @@ pub struct Provider {
     pub aliases: &'static [(&'static str, &'static str)],
     /// What it can be asked. Of several that speak conversations, the first is preferred where the client's own dialect is
     /// not among them.
-    pub surfaces: &'static [Surface],
+    pub endpoints: &'static [Endpoint],
     /// Whether `stream_options.include_usage` is understood. (Where it is not, streams have their usage unasked.)
     pub stream_usage: bool,
     /// The member that caps output, unless configured otherwise.
@@ -145,30 +145,30 @@ pub struct Elsewhere {
 impl Provider {
     /// What it is asked conversations with: in the client's own dialect if it can, else in the preferred one.
     #[must_use]
-    pub fn chat(&self, client: Dialect) -> Option<&'static Surface> {
-        let mut chats = self.surfaces.iter().filter(|surface| surface.operation() == Operation::Chat);
+    pub fn chat(&self, client: Dialect) -> Option<&'static Endpoint> {
+        let mut chats = self.endpoints.iter().filter(|endpoint| endpoint.operation() == Operation::Chat);
         let preferred = chats.clone().next();
-        chats.find(|surface| surface.chat() == Some(client)).or(preferred)
+        chats.find(|endpoint| endpoint.chat() == Some(client)).or(preferred)
     }
 
-    /// The first surface of an operation.
+    /// The first endpoint of an operation.
     #[must_use]
-    pub fn surface(&self, operation: Operation) -> Option<&'static Surface> {
-        self.surfaces.iter().find(|surface| surface.operation() == operation)
+    pub fn endpoint(&self, operation: Operation) -> Option<&'static Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.operation() == operation)
     }
 
     /// What it is asked an operation other than a conversation with: in the client's own format if it can.
     #[must_use]
-    pub fn surface_for(&self, operation: Operation, client: Dialect) -> Option<&'static Surface> {
-        let mut all = self.surfaces.iter().filter(|surface| surface.operation() == operation);
+    pub fn endpoint_for(&self, operation: Operation, client: Dialect) -> Option<&'static Endpoint> {
+        let mut all = self.endpoints.iter().filter(|endpoint| endpoint.operation() == operation);
         let first = all.clone().next();
-        all.find(|surface| crate::dialect::task::dialect_of(surface.dialect) == client).or(first)
+        all.find(|endpoint| crate::dialect::task::dialect_of(endpoint.dialect) == client).or(first)
     }
 
-    /// The path of OpenAI's chat, else of the preferred surface.
+    /// The path of OpenAI's chat, else of the preferred endpoint.
     #[must_use]
     pub fn chat_path(&self) -> &'static str {
-        self.chat(Dialect::OpenAiChat).map_or("/chat/completions", |surface| surface.path)
+        self.chat(Dialect::OpenAiChat).map_or("/chat/completions", |endpoint| endpoint.path)
     }
 
     /// The header that carries the credential and what stands before it; of signed requests, where their token goes.
@@ -194,7 +194,7 @@ impl Provider {
             .iter()
             .find(|other| settings.get(other.setting).is_some_and(|value| value == other.is));
         let template = elsewhere.map(|other| other.base_url).or(self.base_url)?;
-        Some(surface::fill(template, |name| settings.get(name).cloned()))
+        Some(endpoint::fill(template, |name| settings.get(name).cloned()))
     }
 
     /// Whether a setting is used when the base URL is the operator's own: by a path, or by the signature.
@@ -202,10 +202,10 @@ impl Provider {
     pub fn needs_anyway(&self, setting: &str) -> bool {
         matches!(self.auth, Auth::AwsSigV4 { .. }) && setting == "region"
             || self
-                .surfaces
+                .endpoints
                 .iter()
-                .flat_map(|surface| std::iter::once(surface.path).chain(surface.path_stream))
-                .any(|path| surface::placeholders(path).any(|name| name == setting))
+                .flat_map(|endpoint| std::iter::once(endpoint.path).chain(endpoint.path_stream))
+                .any(|path| endpoint::placeholders(path).any(|name| name == setting))
     }
 
     /// The settings of a provider nobody has configured; `None` if one of them must be said.
@@ -229,10 +229,10 @@ pub const OPENAI_COMPATIBLE: Provider = Provider {
     headers: &[],
     model_prefixes: &[],
     aliases: &[],
-    surfaces: &[
-        Surface::CHAT,
-        Surface::EMBEDDINGS,
-        Surface::of(Format::Rerank(RerankFormat::Jina), "/rerank"),
+    endpoints: &[
+        Endpoint::CHAT,
+        Endpoint::EMBEDDINGS,
+        Endpoint::of(Format::Rerank(RerankFormat::Jina), "/rerank"),
     ],
     stream_usage: true,
     output_cap_field: OutputCapField::MaxTokens,

@@ -1400,3 +1400,17 @@ fn a_count_no_provider_gives_is_an_estimate_and_costs_nothing() {
     let got = fake.serve(&asked_at(&fake, "/v1/messages/count_tokens", &json!({"model": "small"})));
     assert!(got.status == 400 && has_form_of(Dialect::Anthropic, &got), "{}", got.text());
 }
+
+#[test]
+fn an_answer_that_cannot_be_translated_is_charged_what_it_says_it_used() {
+    let fake = Fake::new(POLICY);
+    let strange = json!({"id": "c", "choices": {"0": "what is this"}, "usage": usage(5, 2)});
+    let body = strange.to_string().into_bytes();
+    fake.play([Played::Answer { status: 200, retry_after: "", body, after_ms: 5 }]);
+    let (_, good, _) = surfaces()[1].clone();
+    let got = fake.serve(&asked_at(&fake, "/v1/messages", &good));
+    assert_eq!(got.status, 502, "{}", got.text());
+    assert!(has_form_of(Dialect::Anthropic, &got));
+    let rows = fake.rows();
+    assert_eq!((rows[0].outcome, rows[0].cost_nanousd), (Outcome::UpstreamError, NanoUsd(5 * IN + 2 * OUT)));
+}

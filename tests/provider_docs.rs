@@ -7,7 +7,7 @@
 use edgehold::provider::{
     Auth, PROVIDERS, Provider,
     ability::Ability,
-    surface::{EmbedFormat, Format, RerankFormat, Surface},
+    endpoint::{EmbedFormat, Endpoint, Format, RerankFormat},
 };
 use std::fmt::Write as _;
 
@@ -63,8 +63,8 @@ fn configured(kind: &Provider) -> String {
     )
 }
 
-fn format_name(surface: &Surface) -> String {
-    match surface.dialect {
+fn format_name(endpoint: &Endpoint) -> String {
+    match endpoint.dialect {
         Format::Chat(dialect) => format!("chat `{}`", dialect.name()),
         Format::CountTokens(dialect) => format!("count tokens `{}`", dialect.name()),
         Format::Embed(EmbedFormat::OpenAi) => "embed `openai`".to_owned(),
@@ -75,18 +75,18 @@ fn format_name(surface: &Surface) -> String {
     }
 }
 
-fn surfaces(kind: &Provider) -> String {
+fn endpoints(kind: &Provider) -> String {
     let auth = match kind.auth {
         Auth::Header { name, prefix } => format!("`{name}: {prefix}…`"),
         Auth::AwsSigV4 { service } => format!("AWS Signature V4 for `{service}`"),
         Auth::GoogleServiceAccount { .. } => "service account".to_owned(),
     };
     let asked = kind
-        .surfaces
+        .endpoints
         .iter()
-        .map(|surface| match surface.path_stream {
-            Some(stream) => format!("{}: `{}`, streams `{stream}`", format_name(surface), surface.path),
-            None => format!("{}: `{}`", format_name(surface), surface.path),
+        .map(|endpoint| match endpoint.path_stream {
+            Some(stream) => format!("{}: `{}`, streams `{stream}`", format_name(endpoint), endpoint.path),
+            None => format!("{}: `{}`", format_name(endpoint), endpoint.path),
         })
         .collect::<Vec<_>>()
         .join("<br>");
@@ -133,7 +133,7 @@ fn the_kinds_in_the_configuration_reference_are_those_of_the_registry() {
 
 #[test]
 fn the_page_of_providers_is_what_the_registry_says() {
-    let mut text = table(&["kind", "what it is asked, where", "credential", "health", "source"], surfaces);
+    let mut text = table(&["kind", "what it is asked, where", "credential", "health", "source"], endpoints);
     let columns: Vec<&str> = std::iter::once("kind")
         .chain(Ability::ALL.iter().map(|(_, heading)| *heading))
         .chain(["usage in streams"])

@@ -114,7 +114,7 @@ fn every_provider_has_its_file_and_every_file_its_provider() {
     let present: BTreeSet<String> = files("src/provider")
         .iter()
         .filter_map(|path| path.strip_prefix("src/provider/")?.strip_suffix(".rs").map(str::to_owned))
-        .filter(|name| !["tests", "ability", "surface"].contains(&name.as_str()))
+        .filter(|name| !["tests", "ability", "endpoint"].contains(&name.as_str()))
         .collect();
     assert_eq!(registered, present, "left: PROVIDERS, right: src/provider/");
     let documented = read("docs/config.md");

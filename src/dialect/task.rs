@@ -12,7 +12,7 @@ use crate::{
         embed::{EmbedAnswer, EmbedInput, EmbedRequest, RerankAnswer, RerankRequest},
         request::{Request, Role, Turn},
     },
-    provider::surface::{EmbedFormat, Format, Operation},
+    provider::endpoint::{EmbedFormat, Format, Operation},
     refusal::Refusal,
 };
 

@@ -12,8 +12,9 @@ use crate::{
     model::time::Timestamp,
     ports::{Credential, Outgoing, OutgoingBody, Scheme},
     provider::{
-        Auth, mock,
-        surface::{EmbedFormat, Format},
+        Auth,
+        endpoint::{EmbedFormat, Format},
+        mock,
     },
     refusal::Refusal,
     route::Stop,
@@ -41,7 +42,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let chat = order.chat;
     let endpoint = match &chat.task {
         Task::Converse => stop.kind.chat(chat.dialect),
-        task => stop.kind.surface_for(task.operation(), chat.dialect),
+        task => stop.kind.endpoint_for(task.operation(), chat.dialect),
     };
     let Some(endpoint) = endpoint else { return Err(Unfit(unable(stop, &chat.task))) };
     let format = endpoint.dialect;

@@ -2,7 +2,7 @@
 //! <https://www.alibabacloud.com/help/en/model-studio/base-url> (read 2026-11-21): keys hold for one region, a key of
 //! another one is a 401. A workspace's own domain is a `base_url`.
 
-use super::{Elsewhere, OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, surface::Surface};
+use super::{Elsewhere, OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, endpoint::Endpoint};
 
 /// Alibaba Cloud's Model Studio.
 pub static ALIBABA: Provider = Provider {
@@ -28,7 +28,7 @@ pub static ALIBABA: Provider = Provider {
     }],
     secret: Some("DASHSCOPE_API_KEY"),
     model_prefixes: &["qwen", "qwq-", "qvq-"],
-    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     can: &[
         Ability::Tools,
         Ability::ParallelTools,

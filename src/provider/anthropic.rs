@@ -7,7 +7,7 @@
 use super::{
     Auth, OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    surface::{Format, Surface},
+    endpoint::{Format, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -24,9 +24,9 @@ pub static ANTHROPIC: Provider = Provider {
         ("claude-sonnet", "claude-sonnet-4-5"),
         ("claude-opus", "claude-opus-4-5"),
     ],
-    surfaces: &[
-        Surface::of(Format::Chat(Dialect::Anthropic), "/messages"),
-        Surface::of(Format::CountTokens(Dialect::Anthropic), "/messages/count_tokens"),
+    endpoints: &[
+        Endpoint::of(Format::Chat(Dialect::Anthropic), "/messages"),
+        Endpoint::of(Format::CountTokens(Dialect::Anthropic), "/messages/count_tokens"),
     ],
     stream_usage: false,
     can: &[

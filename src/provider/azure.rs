@@ -4,7 +4,7 @@
 //! What `model` names is the operator's deployment, so its price is known only if it is called as its model; else
 //! `prices` must say it.
 
-use super::{Auth, OPENAI_COMPATIBLE, OutputCapField, Provider, Setting, openai, surface::Surface};
+use super::{Auth, OPENAI_COMPATIBLE, OutputCapField, Provider, Setting, openai, endpoint::Endpoint};
 
 /// Azure OpenAI.
 pub static AZURE: Provider = Provider {
@@ -13,7 +13,7 @@ pub static AZURE: Provider = Provider {
     settings: &[RESOURCE],
     secret: Some("AZURE_OPENAI_API_KEY"),
     auth: Auth::Header { name: "api-key", prefix: "" },
-    surfaces: &[Surface::CHAT, Surface::RESPONSES, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES, Endpoint::EMBEDDINGS],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     can: openai::CAN,
     source: "https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",

@@ -4,7 +4,7 @@
 
 use super::{
     OPENAI_COMPATIBLE, Provider, Setting, azure,
-    surface::{EmbedFormat, Format, Surface},
+    endpoint::{EmbedFormat, Format, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -15,12 +15,12 @@ pub static AZURE_DEPLOYMENTS: Provider = Provider {
     settings: &[azure::RESOURCE, API_VERSION],
     secret: azure::AZURE.secret,
     auth: azure::AZURE.auth,
-    surfaces: &[
-        Surface::of(
+    endpoints: &[
+        Endpoint::of(
             Format::Chat(Dialect::OpenAiChat),
             "/deployments/{model}/chat/completions?api-version={api_version}",
         ),
-        Surface::of(
+        Endpoint::of(
             Format::Embed(EmbedFormat::OpenAi),
             "/deployments/{model}/embeddings?api-version={api_version}",
         ),

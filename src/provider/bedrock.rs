@@ -6,7 +6,7 @@
 use super::{
     Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting,
     ability::Ability,
-    surface::{Format, Surface},
+    endpoint::{Format, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -29,8 +29,8 @@ pub static BEDROCK: Provider = Provider {
     settings: &[Setting { name: "region", expected: "an AWS region, such as us-east-1", default: None, one_of: &[] }],
     secret: Some("AWS_CREDENTIALS"),
     auth: Auth::AwsSigV4 { service: "bedrock" },
-    surfaces: &[
-        Surface::streamed(
+    endpoints: &[
+        Endpoint::streamed(
             Format::Chat(Dialect::Bedrock),
             "/model/{model}/converse",
             "/model/{model}/converse-stream",

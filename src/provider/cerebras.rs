@@ -1,14 +1,14 @@
 //! Cerebras. <https://inference-docs.cerebras.ai/resources/openai> (read 2026-11-21): `system` is what OpenAI calls
 //! `developer`.
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, endpoint::Endpoint};
 
 /// Cerebras.
 pub static CEREBRAS: Provider = Provider {
     name: "cerebras",
     base_url: Some("https://api.cerebras.ai/v1"),
     secret: Some("CEREBRAS_API_KEY"),
-    surfaces: &[Surface::CHAT],
+    endpoints: &[Endpoint::CHAT],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     can: &[
         Ability::Tools,

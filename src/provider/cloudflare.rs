@@ -1,7 +1,7 @@
 //! Cloudflare Workers AI over REST. <https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility>
 //! (read 2026-11-21). To do: the Worker's own `AI` binding, which needs neither account nor token.
 
-use super::{OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, endpoint::Endpoint};
 
 /// Cloudflare Workers AI.
 pub static CLOUDFLARE: Provider = Provider {
@@ -14,7 +14,7 @@ pub static CLOUDFLARE: Provider = Provider {
         one_of: &[],
     }],
     secret: Some("CLOUDFLARE_API_TOKEN"),
-    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     health: None,
     can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed],
     source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",

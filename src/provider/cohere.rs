@@ -3,7 +3,7 @@
 use super::{
     OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    surface::{EmbedFormat, Format, RerankFormat, Surface},
+    endpoint::{EmbedFormat, Format, RerankFormat, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -13,10 +13,10 @@ pub static COHERE: Provider = Provider {
     base_url: Some("https://api.cohere.com/v2"),
     secret: Some("COHERE_API_KEY"),
     model_prefixes: &["command-", "c4ai-", "embed-", "rerank-"],
-    surfaces: &[
-        Surface::of(Format::Chat(Dialect::Cohere), "/chat"),
-        Surface::of(Format::Embed(EmbedFormat::Cohere), "/embed"),
-        Surface::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
+    endpoints: &[
+        Endpoint::of(Format::Chat(Dialect::Cohere), "/chat"),
+        Endpoint::of(Format::Embed(EmbedFormat::Cohere), "/embed"),
+        Endpoint::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
     ],
     stream_usage: false,
     // The list of models is below /v1.

@@ -1,6 +1,6 @@
 //! DeepSeek. <https://api-docs.deepseek.com/api/create-chat-completion> (named from memory; not opened).
 
-use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 
 /// DeepSeek's own API.
 pub static DEEPSEEK: Provider = Provider {
@@ -8,7 +8,7 @@ pub static DEEPSEEK: Provider = Provider {
     base_url: Some("https://api.deepseek.com"),
     secret: Some("DEEPSEEK_API_KEY"),
     model_prefixes: &["deepseek-"],
-    surfaces: &[Surface::CHAT],
+    endpoints: &[Endpoint::CHAT],
     can: &[Ability::Tools, Ability::Reasoning, Ability::Cache, Ability::Logprobs],
     cannot: &[Ability::Audio, Ability::Pdf],
     source: "https://api-docs.deepseek.com/api/create-chat-completion",

@@ -4,7 +4,7 @@
 use super::{
     Auth, OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    surface::{EmbedFormat, Format, Surface},
+    endpoint::{EmbedFormat, Format, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -15,14 +15,14 @@ pub static GEMINI: Provider = Provider {
     secret: Some("GEMINI_API_KEY"),
     auth: Auth::Header { name: "x-goog-api-key", prefix: "" },
     model_prefixes: &["gemini-", "gemma-"],
-    surfaces: &[
-        Surface::streamed(
+    endpoints: &[
+        Endpoint::streamed(
             Format::Chat(Dialect::Gemini),
             "/models/{model}:generateContent",
             "/models/{model}:streamGenerateContent?alt=sse",
         ),
-        Surface::of(Format::Embed(EmbedFormat::Gemini), "/models/{model}:batchEmbedContents"),
-        Surface::of(Format::CountTokens(Dialect::Gemini), "/models/{model}:countTokens"),
+        Endpoint::of(Format::Embed(EmbedFormat::Gemini), "/models/{model}:batchEmbedContents"),
+        Endpoint::of(Format::CountTokens(Dialect::Gemini), "/models/{model}:countTokens"),
     ],
     stream_usage: false,
     can: CAN,

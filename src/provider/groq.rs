@@ -1,14 +1,14 @@
 //! Groq. <https://console.groq.com/docs/openai> (read 2026-11-21): `logprobs`, `logit_bias`, `messages[].name` and `n`
 //! above 1 are a 400.
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, endpoint::Endpoint};
 
 /// Groq.
 pub static GROQ: Provider = Provider {
     name: "groq",
     base_url: Some("https://api.groq.com/openai/v1"),
     secret: Some("GROQ_API_KEY"),
-    surfaces: &[Surface::CHAT],
+    endpoints: &[Endpoint::CHAT],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     can: &[
         Ability::Tools,

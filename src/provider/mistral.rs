@@ -5,7 +5,7 @@
 //! (<https://github.com/editor-code-assistant/eca/issues/231>), `seed` (its name is `random_seed`). Streams have their
 //! usage unasked (both read 2026-11-21).
 
-use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 
 /// Mistral's own API.
 pub static MISTRAL: Provider = Provider {
@@ -13,7 +13,7 @@ pub static MISTRAL: Provider = Provider {
     base_url: Some("https://api.mistral.ai/v1"),
     secret: Some("MISTRAL_API_KEY"),
     model_prefixes: &["mistral-", "ministral-", "magistral-", "codestral-", "devstral-", "open-mistral-", "pixtral-"],
-    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     stream_usage: false,
     can: &[
         Ability::Tools,

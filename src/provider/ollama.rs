@@ -1,12 +1,12 @@
 //! Ollama. <https://docs.ollama.com/api/openai-compatibility> (named from memory; not opened). Where it runs is the operator's to say:
 //! `http://HOST:11434/v1`.
 
-use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 
 /// An Ollama server.
 pub static OLLAMA: Provider = Provider {
     name: "ollama",
-    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed],
     cannot: &[Ability::Choices],
     source: "https://docs.ollama.com/api/openai-compatibility",

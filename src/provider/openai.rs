@@ -1,7 +1,7 @@
 //! OpenAI. <https://platform.openai.com/docs/api-reference/chat>, <https://platform.openai.com/docs/api-reference/responses>
 //! (named from memory; not opened).
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, endpoint::Endpoint};
 
 /// OpenAI's own API. Reasoning models refuse `max_tokens`; all take `max_completion_tokens`.
 pub static OPENAI: Provider = Provider {
@@ -9,7 +9,7 @@ pub static OPENAI: Provider = Provider {
     base_url: Some("https://api.openai.com/v1"),
     secret: Some("OPENAI_API_KEY"),
     model_prefixes: &["gpt-", "chatgpt-", "o1", "o3", "o4", "text-embedding-"],
-    surfaces: &[Surface::CHAT, Surface::RESPONSES, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES, Endpoint::EMBEDDINGS],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     default_tier: Some("default"),
     can: CAN,

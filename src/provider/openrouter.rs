@@ -4,7 +4,7 @@
 use super::{
     OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    surface::Surface,
+    endpoint::Endpoint,
 };
 
 /// OpenRouter; what a request can do depends on the model it names.
@@ -12,7 +12,7 @@ pub static OPENROUTER: Provider = Provider {
     name: "openrouter",
     base_url: Some("https://openrouter.ai/api/v1"),
     secret: Some("OPENROUTER_API_KEY"),
-    surfaces: &[Surface::CHAT, Surface::EMBEDDINGS],
+    endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     can: &[
         Ability::Tools,
         Ability::ParallelTools,

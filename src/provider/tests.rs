@@ -16,13 +16,16 @@ fn names_are_unique_and_urls_have_no_trailing_slash() {
 fn what_stands_in_braces_is_a_setting_and_every_setting_is_used() {
     for provider in PROVIDERS {
         let declared: BTreeSet<&str> = provider.settings.iter().map(|setting| setting.name).collect();
-        let paths =
-            provider.surfaces.iter().flat_map(|surface| [Some(surface.path), surface.path_stream]).flatten();
+        let paths = provider
+            .endpoints
+            .iter()
+            .flat_map(|endpoint| [Some(endpoint.path), endpoint.path_stream])
+            .flatten();
         let templates = paths
             .chain(provider.base_url)
             .chain(provider.health)
             .chain(provider.elsewhere.iter().map(|other| other.base_url));
-        let mut used: BTreeSet<&str> = templates.flat_map(surface::placeholders).collect();
+        let mut used: BTreeSet<&str> = templates.flat_map(endpoint::placeholders).collect();
         used.remove("model");
         assert_eq!(used, declared, "{}", provider.name);
         for other in provider.elsewhere {
@@ -35,10 +38,10 @@ fn what_stands_in_braces_is_a_setting_and_every_setting_is_used() {
 fn every_kind_can_be_asked_and_no_ability_is_both_had_and_lacked() {
     for provider in PROVIDERS {
         let name = provider.name;
-        assert!(provider.surface(Operation::Chat).is_some(), "{name}");
-        for surface in provider.surfaces {
-            assert!(surface.path.starts_with('/'), "{name}");
-            assert!(surface.path_stream.is_none_or(|path| path.starts_with('/')), "{name}");
+        assert!(provider.endpoint(Operation::Chat).is_some(), "{name}");
+        for endpoint in provider.endpoints {
+            assert!(endpoint.path.starts_with('/'), "{name}");
+            assert!(endpoint.path_stream.is_none_or(|path| path.starts_with('/')), "{name}");
         }
         for (ability, heading) in Ability::ALL {
             assert!(
@@ -65,8 +68,8 @@ fn aliases_and_claims_are_of_one_provider_only() {
 #[test]
 fn a_client_is_answered_in_its_own_dialect_where_the_provider_speaks_it() {
     let chat = |kind: &str, client| {
-        let surface = by_name(kind).unwrap().chat(client).unwrap();
-        (surface.chat().unwrap(), surface.path)
+        let endpoint = by_name(kind).unwrap().chat(client).unwrap();
+        (endpoint.chat().unwrap(), endpoint.path)
     };
     assert_eq!(chat("openai", Dialect::OpenAiChat), (Dialect::OpenAiChat, "/chat/completions"));
     assert_eq!(chat("openai", Dialect::OpenAiResponses), (Dialect::OpenAiResponses, "/responses"));

@@ -3,7 +3,7 @@
 use super::{
     OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    surface::{Format, RerankFormat, Surface},
+    endpoint::{Format, RerankFormat, Endpoint},
 };
 
 /// Together AI.
@@ -11,10 +11,10 @@ pub static TOGETHER: Provider = Provider {
     name: "together",
     base_url: Some("https://api.together.ai/v1"),
     secret: Some("TOGETHER_API_KEY"),
-    surfaces: &[
-        Surface::CHAT,
-        Surface::EMBEDDINGS,
-        Surface::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
+    endpoints: &[
+        Endpoint::CHAT,
+        Endpoint::EMBEDDINGS,
+        Endpoint::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
     ],
     can: &[
         Ability::Tools,

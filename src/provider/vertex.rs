@@ -6,7 +6,7 @@
 
 use super::{
     Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting, gemini,
-    surface::{Format, Surface},
+    endpoint::{Format, Endpoint},
 };
 use crate::dialect::Dialect;
 
@@ -44,13 +44,13 @@ pub static VERTEX: Provider = Provider {
     ],
     secret: Some("GOOGLE_SERVICE_ACCOUNT"),
     auth: Auth::GoogleServiceAccount { scope: "https://www.googleapis.com/auth/cloud-platform" },
-    surfaces: &[
-        Surface::streamed(
+    endpoints: &[
+        Endpoint::streamed(
             Format::Chat(Dialect::Gemini),
             "/models/{model}:generateContent",
             "/models/{model}:streamGenerateContent?alt=sse",
         ),
-        Surface::of(Format::CountTokens(Dialect::Gemini), "/models/{model}:countTokens"),
+        Endpoint::of(Format::CountTokens(Dialect::Gemini), "/models/{model}:countTokens"),
     ],
     stream_usage: false,
     health: None,

@@ -1,7 +1,7 @@
 //! xAI. <https://docs.x.ai/docs/api-reference> (read 2026-11-21). Its usage says what a request cost
 //! (<https://docs.x.ai/developers/cost-tracking>).
 
-use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, surface::Surface};
+use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, endpoint::Endpoint};
 
 /// xAI.
 pub static XAI: Provider = Provider {
@@ -9,7 +9,7 @@ pub static XAI: Provider = Provider {
     base_url: Some("https://api.x.ai/v1"),
     secret: Some("XAI_API_KEY"),
     model_prefixes: &["grok-"],
-    surfaces: &[Surface::CHAT, Surface::RESPONSES],
+    endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES],
     output_cap_field: OutputCapField::MaxCompletionTokens,
     can: &[
         Ability::Tools,

@@ -14,9 +14,9 @@ use super::{
     response::{read_finish, read_tier, read_usage},
 };
 use crate::{
-    dialect,
+    dialect::{EventReader, Events},
     model::answer::{At, Delta, Opened},
-    stream::sse::{Event, Framer},
+    stream::sse::Event,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -63,34 +63,24 @@ struct Arguments {
 }
 
 /// Reads a provider's stream.
+pub type Reader = Events<Steps>;
+
+/// What is known of a stream so far.
 #[derive(Debug, Default)]
-pub struct Reader {
-    framer: Framer,
+pub struct Steps {
     blocks: BTreeMap<u64, Block>,
     parts: u32,
     /// Counts so far: later events name only what has changed.
     usage: Map<String, Value>,
 }
 
-impl dialect::Reader for Reader {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        for event in self.framer.push(bytes) {
-            self.read(&event, &mut deltas);
-        }
-        deltas
-    }
-
-    fn finish(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if let Some(event) = self.framer.finish() {
-            self.read(&event, &mut deltas);
-        }
-        deltas
+impl EventReader for Steps {
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        self.read(event, deltas);
     }
 }
 
-impl Reader {
+impl Steps {
     fn read(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
         let Some(data) = event.data.as_deref().map(<[u8]>::trim_ascii) else { return };
         // Some that copy the format end as OpenAI does.

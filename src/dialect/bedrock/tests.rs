@@ -125,8 +125,8 @@ fn every_recorded_request_means_the_same_when_it_is_written_again() {
     for (name, exchange) in exchanges() {
         let Some(body) = exchange["request"].get("body").filter(|body| body.is_object()) else { continue };
         let (model, streamed, url_path) = of_url(exchange["request"]["url"].as_str().unwrap());
-        let surface = &crate::provider::by_name("bedrock").unwrap().surfaces[0];
-        assert_eq!(surface.path_of(&model, streamed, &BTreeMap::new()), url_path, "{name}");
+        let endpoint = &crate::provider::by_name("bedrock").unwrap().endpoints[0];
+        assert_eq!(endpoint.path_of(&model, streamed, &BTreeMap::new()), url_path, "{name}");
         let read = request::read(body.to_string().as_bytes(), Some((&model, streamed)))
             .unwrap_or_else(|refusal| panic!("{name}: {refusal:?}"));
         assert_eq!((read.model.as_str(), read.stream), (model.as_str(), streamed), "{name}");

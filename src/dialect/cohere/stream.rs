@@ -2,20 +2,22 @@
 
 use super::{Cited, arguments, citation, cited, response, signature, written_citation};
 use crate::{
-    dialect::{Dialect, Show},
+    dialect::{Dialect, EventReader, Events, Show},
     model::{
         answer::{At, Delta, Failure, Finish, Opened, Reported},
         part::Citation,
     },
     refusal::Refusal,
-    stream::sse::{Event, Framer},
+    stream::sse::Event,
 };
 use serde_json::{Map, Value, json};
 
 /// Reads a provider's stream.
+pub type Reader = Events<Steps>;
+
+/// What is known of a stream so far.
 #[derive(Debug, Default)]
-pub struct Reader {
-    framer: Framer,
+pub struct Steps {
     /// Every part so far, in the order they began.
     parts: Vec<Known>,
     /// The terminal event has come; what follows (`[DONE]`, on some deployments) says nothing.
@@ -48,21 +50,9 @@ impl Kind {
     }
 }
 
-impl crate::dialect::Reader for Reader {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        for event in self.framer.push(bytes) {
-            self.event(&event, &mut deltas);
-        }
-        deltas
-    }
-
-    fn finish(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if let Some(event) = self.framer.finish() {
-            self.event(&event, &mut deltas);
-        }
-        deltas
+impl EventReader for Steps {
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        self.read(event, deltas);
     }
 }
 
@@ -75,8 +65,8 @@ fn text_at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(value, |value, name| value.get(name)).and_then(Value::as_str)
 }
 
-impl Reader {
-    fn event(&mut self, event: &Event, out: &mut Vec<Delta>) {
+impl Steps {
+    fn read(&mut self, event: &Event, out: &mut Vec<Delta>) {
         if self.ended {
             return;
         }

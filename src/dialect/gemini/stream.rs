@@ -11,21 +11,23 @@ use super::{
     response::{Candidate, Head, finish_in, part_of_answer},
 };
 use crate::{
-    dialect::{self, Dialect},
+    dialect::{Dialect, EventReader, Events},
     model::{
         answer::{At, Delta, Opened, Reported},
         part::{Body, Signature},
     },
-    stream::sse::{Event, Framer},
+    stream::sse::Event,
 };
 use arguments::Arguments;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Reads a provider's stream of events (`alt=sse`).
+pub type Reader = Events<Steps>;
+
+/// What is known of a stream so far.
 #[derive(Debug, Default)]
-pub struct Reader {
-    framer: Framer,
+pub struct Steps {
     begun: bool,
     choices: BTreeMap<u32, Progress>,
     reported: Option<Reported>,
@@ -55,33 +57,24 @@ struct Open {
     signed: bool,
 }
 
-impl dialect::Reader for Reader {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        for event in self.framer.push(bytes) {
-            self.event(&event, &mut deltas);
-        }
-        deltas
+impl EventReader for Steps {
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        self.read(event, deltas);
     }
 
-    fn finish(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if let Some(event) = self.framer.finish() {
-            self.event(&event, &mut deltas);
-        }
+    fn ended(&mut self, deltas: &mut Vec<Delta>) {
         // A finish reason is the end, also if no usage came with it.
         if self.is_finished() {
-            self.end(&mut deltas);
+            self.end(deltas);
         }
-        deltas
     }
 }
 
 /// Longer bytes without data are no comment.
 const COMMENT_BYTES_MAX: usize = 64 << 10;
 
-impl Reader {
-    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+impl Steps {
+    fn read(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
         let Some(data) = &event.data else {
             // Google sends an error in the middle of a stream as bare JSON.
             match serde_json::from_slice::<Value>(&event.raw) {

@@ -3,7 +3,8 @@
 use crate::{
     dialect::{
         Dialect,
-        json::{flag, missing, number, object, object_of, take, text, texts, whole, wrong},
+        json::{flag, missing, object, object_of, take, text, whole, wrong},
+        openai_chat::convert::request::read_sampling,
     },
     model::{
         part::Part,
@@ -31,9 +32,9 @@ pub fn read(body: &[u8]) -> Result<Request, Refusal> {
     request.stream = flag(&mut members, "stream", "stream")?.unwrap_or(false);
     take(&mut members, "stream_options");
     request.output_cap = Some(whole(&mut members, "max_tokens", "max_tokens")?.unwrap_or(OUTPUT_CAP));
-    let choices = whole(&mut members, "n", "n")?;
+    let sampling = read_sampling(&mut members)?;
     let best_of = whole(&mut members, "best_of", "best_of")?;
-    if best_of.is_some_and(|count| count > choices.unwrap_or(1)) {
+    if best_of.is_some_and(|count| count > sampling.choices.unwrap_or(1)) {
         return Err(unsupported("best_of", "ask for as many with 'n' and choose among them"));
     }
     if text(&mut members, "suffix", "suffix")?.is_some_and(|suffix| !suffix.is_empty()) {
@@ -47,17 +48,9 @@ pub fn read(body: &[u8]) -> Result<Request, Refusal> {
         return Err(wrong("logprobs", "a whole number of at most 5"));
     }
     request.sampling = Sampling {
-        temperature: number(&mut members, "temperature", "temperature")?,
-        top_p: number(&mut members, "top_p", "top_p")?,
-        top_k: number(&mut members, "top_k", "top_k")?,
-        presence_penalty: number(&mut members, "presence_penalty", "presence_penalty")?,
-        frequency_penalty: number(&mut members, "frequency_penalty", "frequency_penalty")?,
-        seed: number(&mut members, "seed", "seed")?,
-        stop: texts(&mut members, "stop", "stop")?,
-        choices: choices.filter(|count| *count != 1),
         logprobs: logprobs.is_some(),
         top_logprobs: logprobs.filter(|count| *count > 0),
-        logit_bias: take(&mut members, "logit_bias"),
+        ..sampling
     };
     request.user = text(&mut members, "user", "user")?;
     request.service_tier = text(&mut members, "service_tier", "service_tier")?;

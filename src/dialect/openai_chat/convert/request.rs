@@ -46,17 +46,9 @@ pub fn read(body: &[u8], _path: Option<(&str, bool)>) -> Result<Request, Refusal
     let newer = whole(&mut members, "max_completion_tokens", "max_completion_tokens")?;
     request.output_cap = cap.max(newer);
     request.sampling = Sampling {
-        temperature: number(&mut members, "temperature", "temperature")?,
-        top_p: number(&mut members, "top_p", "top_p")?,
-        top_k: number(&mut members, "top_k", "top_k")?,
-        presence_penalty: number(&mut members, "presence_penalty", "presence_penalty")?,
-        frequency_penalty: number(&mut members, "frequency_penalty", "frequency_penalty")?,
-        seed: number(&mut members, "seed", "seed")?,
-        stop: texts(&mut members, "stop", "stop")?,
-        choices: whole(&mut members, "n", "n")?.filter(|count| *count != 1),
         logprobs: flag(&mut members, "logprobs", "logprobs")?.unwrap_or(false),
         top_logprobs: whole(&mut members, "top_logprobs", "top_logprobs")?,
-        logit_bias: take(&mut members, "logit_bias"),
+        ..read_sampling(&mut members)?
     };
     request.thinking = read_thinking(&mut members)?;
     request.user = text(&mut members, "user", "user")?;
@@ -64,6 +56,22 @@ pub fn read(body: &[u8], _path: Option<(&str, bool)>) -> Result<Request, Refusal
     request.metadata = object(&mut members, "metadata", "metadata")?.unwrap_or_default();
     request.extras = members;
     Ok(request)
+}
+
+/// How the next token is chosen, but for log probabilities, which the older completions have in another form.
+pub(in crate::dialect) fn read_sampling(members: &mut Map<String, Value>) -> Result<Sampling, Refusal> {
+    Ok(Sampling {
+        temperature: number(members, "temperature", "temperature")?,
+        top_p: number(members, "top_p", "top_p")?,
+        top_k: number(members, "top_k", "top_k")?,
+        presence_penalty: number(members, "presence_penalty", "presence_penalty")?,
+        frequency_penalty: number(members, "frequency_penalty", "frequency_penalty")?,
+        seed: number(members, "seed", "seed")?,
+        stop: texts(members, "stop", "stop")?,
+        choices: whole(members, "n", "n")?.filter(|count| *count != 1),
+        logit_bias: take(members, "logit_bias"),
+        ..Sampling::default()
+    })
 }
 
 fn read_turn(mut members: Map<String, Value>, place: &str) -> Result<Turn, Refusal> {

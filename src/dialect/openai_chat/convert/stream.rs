@@ -9,13 +9,13 @@ use super::{
     },
 };
 use crate::{
-    dialect::{self, Dialect, Show},
+    dialect::{self, Dialect, EventReader, Events, Show},
     model::{
         answer::{At, Delta, Failure, Opened, Reported},
         part::{Body, Part, Reasoning, Signature},
     },
     refusal::Refusal,
-    stream::sse::{Event, Framer},
+    stream::sse::Event,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -41,9 +41,11 @@ enum Kind {
 }
 
 /// Reads a provider's stream.
+pub type Reader = Events<Steps>;
+
+/// What is known of a stream so far.
 #[derive(Debug, Default)]
-pub struct Reader {
-    framer: Framer,
+pub struct Steps {
     begun: bool,
     finished: bool,
     ended: bool,
@@ -51,30 +53,21 @@ pub struct Reader {
     open: BTreeMap<u32, Open>,
 }
 
-impl dialect::Reader for Reader {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        for event in self.framer.push(bytes) {
-            self.read(&event, &mut deltas);
-        }
-        deltas
+impl EventReader for Steps {
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        self.read(event, deltas);
     }
 
-    fn finish(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if let Some(event) = self.framer.finish() {
-            self.read(&event, &mut deltas);
-        }
+    fn ended(&mut self, deltas: &mut Vec<Delta>) {
         // Some servers never send `[DONE]`: a finish reason is their end.
         if self.finished && !self.ended {
             self.ended = true;
             deltas.push(Delta::End);
         }
-        deltas
     }
 }
 
-impl Reader {
+impl Steps {
     fn read(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
         let Some(data) = event.data.as_deref().map(<[u8]>::trim_ascii) else { return };
         if data.is_empty() {

@@ -10,17 +10,19 @@ use super::super::{
     response::{self, PARAGRAPH, citation, encrypted, usage, words},
 };
 use crate::{
-    dialect,
+    dialect::{EventReader, Events},
     model::answer::{At, Delta, Opened},
-    stream::sse::{Event, Framer},
+    stream::sse::Event,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Reads a provider's stream.
+pub type Reader = Events<Steps>;
+
+/// What is known of a stream so far.
 #[derive(Debug, Default)]
-pub struct Reader {
-    framer: Framer,
+pub struct Steps {
     begun: bool,
     ended: bool,
     /// Parts begun so far.
@@ -63,26 +65,14 @@ struct Piece {
     closed: bool,
 }
 
-impl dialect::Reader for Reader {
-    fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        for event in self.framer.push(bytes) {
-            self.event(&event, &mut deltas);
-        }
-        deltas
-    }
-
-    fn finish(&mut self) -> Vec<Delta> {
-        let mut deltas = Vec::new();
-        if let Some(event) = self.framer.finish() {
-            self.event(&event, &mut deltas);
-        }
-        deltas
+impl EventReader for Steps {
+    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        self.read(event, deltas);
     }
 }
 
-impl Reader {
-    fn event(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+impl Steps {
+    fn read(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
         let Some(data) = &event.data else {
             // A comment; or an event too long to be kept, or none at all.
             let comment = event.raw.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');

@@ -51,7 +51,7 @@ pub enum RerankFormat {
 
 /// One thing a provider can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Surface {
+pub struct Endpoint {
     /// What is asked, and how.
     pub dialect: Format,
     /// Below the base URL. `{model}` stands for the provider's name of the model, other names in braces for settings.
@@ -60,7 +60,7 @@ pub struct Surface {
     pub path_stream: Option<&'static str>,
 }
 
-impl Surface {
+impl Endpoint {
     /// OpenAI's chat completions.
     pub const CHAT: Self = Self::of(Format::Chat(Dialect::OpenAiChat), "/chat/completions");
     /// OpenAI's Responses.
@@ -68,13 +68,13 @@ impl Surface {
     /// OpenAI's embeddings.
     pub const EMBEDDINGS: Self = Self::of(Format::Embed(EmbedFormat::OpenAi), "/embeddings");
 
-    /// A surface whose streams have the same path.
+    /// A endpoint whose streams have the same path.
     #[must_use]
     pub const fn of(dialect: Format, path: &'static str) -> Self {
         Self { dialect, path, path_stream: None }
     }
 
-    /// A surface whose streams have a path of their own.
+    /// A endpoint whose streams have a path of their own.
     #[must_use]
     pub const fn streamed(dialect: Format, path: &'static str, path_stream: &'static str) -> Self {
         Self { dialect, path, path_stream: Some(path_stream) }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_path_holds_the_model_as_one_segment_and_the_settings() {
-        let surface = Surface::streamed(
+        let endpoint = Endpoint::streamed(
             Format::Chat(Dialect::Bedrock),
             "/model/{model}/converse",
             "/model/{model}/converse-stream?v={api_version}",
@@ -179,18 +179,18 @@ mod tests {
         let settings = BTreeMap::from([("api_version".to_owned(), "2024-10-21".to_owned())]);
         let model = "arn:aws:bedrock:us-east-1::inference-profile/us.x-v1:0";
         assert_eq!(
-            surface.path_of(model, true, &settings),
+            endpoint.path_of(model, true, &settings),
             "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A%3Ainference-profile%2Fus.x-v1%3A0/converse-stream?v=2024-10-21"
         );
-        assert_eq!(surface.path_of("a", false, &settings), "/model/a/converse");
-        assert_eq!(surface.path_of("..", false, &settings), "/model/__/converse");
-        assert_eq!(Surface::CHAT.path_of("a/b", true, &settings), "/chat/completions");
+        assert_eq!(endpoint.path_of("a", false, &settings), "/model/a/converse");
+        assert_eq!(endpoint.path_of("..", false, &settings), "/model/__/converse");
+        assert_eq!(Endpoint::CHAT.path_of("a/b", true, &settings), "/chat/completions");
     }
 
     proptest! {
         #[test]
         fn no_model_leaves_its_segment(model in ".{1,40}") {
-            let path = Surface::of(Format::CountTokens(Dialect::Gemini), "/a/{model}/b")
+            let path = Endpoint::of(Format::CountTokens(Dialect::Gemini), "/a/{model}/b")
                 .path_of(&model, false, &BTreeMap::new());
             let segments: Vec<&str> = path.split('/').collect();
             prop_assert_eq!(segments.len(), 4, "{}", path);
