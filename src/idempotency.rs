@@ -7,12 +7,13 @@ pub mod record;
 
 use crate::{
     admit::wire::KeyRecord,
+    dialect::{Show, openai_chat::request::ChatRequest},
     model::id::RequestId,
     ports::{AnswerBody, ClientRequest, World},
     refusal::Refusal,
+    surface::Surface,
 };
 use record::{Claim, Claimed};
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// A longer answer is served, but neither shared nor stored.
@@ -39,6 +40,8 @@ const WAIT_MS_MAX: i64 = 30 * 60_000;
 pub async fn replayed<W: World>(
     world: &W,
     request: &ClientRequest,
+    surface: &Surface,
+    chat: &ChatRequest,
     key: &KeyRecord,
     id: &RequestId,
 ) -> Result<bool, Refusal> {
@@ -61,7 +64,8 @@ pub async fn replayed<W: World>(
             Claimed::New => return Ok(false),
             Claimed::Conflict => return Err(reused()),
             Claimed::Answer { stored, .. } => {
-                world.replay(stored, abandoned_event()).await;
+                let show = surface.show(&id.0, chat, began.0 / 1_000);
+                world.replay(stored, abandoned_event(surface, show)).await;
                 return Ok(true);
             }
             Claimed::Wait { of } => {
@@ -107,10 +111,17 @@ fn reused() -> Refusal {
 }
 
 /// The last event of a stream whose owner died or left: those who read along try again, with the same key.
-fn abandoned_event() -> String {
-    let error = json!({"error": {"message": "The call this answer came from ended before its answer was complete. Try again with the same Idempotency-Key.",
-                                 "type": "api_error", "param": null, "code": "stream_abandoned"}});
-    format!("\n\ndata: {error}\n\n")
+fn abandoned_event(surface: &Surface, show: Show) -> String {
+    let refusal = Refusal::new(
+        503,
+        "api_error",
+        "stream_abandoned",
+        "The call this answer came from ended before its answer was complete. Try again with the same Idempotency-Key.",
+    );
+    // An unfinished event may stand before it: the empty line ends that one.
+    let mut event = b"\n\n".to_vec();
+    surface.writer(show).fail(&refusal, &mut event);
+    String::from_utf8(event).unwrap_or_default()
 }
 
 fn fingerprint(request: &ClientRequest) -> String {
@@ -157,6 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn who_read_along_in_vain_is_told_in_their_own_words() {
+        let told = |surface: &Surface| abandoned_event(surface, Show::default());
+        assert!(told(&Surface::Chat).starts_with("\n\ndata: {\"error\":{"), "{}", told(&Surface::Chat));
+        assert!(told(&Surface::Messages).contains("event: error\ndata: {\"type\":\"error\""));
+        for surface in [Surface::Chat, Surface::Messages, Surface::Responses, Surface::Completions] {
+            let event = told(&surface);
+            assert!(event.contains("stream_abandoned") && event.ends_with("\n\n"), "{event}");
+            assert!(!event.contains("[DONE]"));
+        }
+    }
+
+    #[test]
     fn a_fingerprint_is_of_path_and_body() {
         let request = |path: &str, body: &str| ClientRequest {
             method: "POST".to_owned(),
@@ -169,5 +192,7 @@ mod tests {
         assert_eq!(one, fingerprint(&request("/v1/chat/completions/", "{}")));
         assert_ne!(one, fingerprint(&request("/v1/chat/completions", "{} ")));
         assert_ne!(one, fingerprint(&request("/v1/other", "{}")));
+        let events = ClientRequest { query: "alt=sse".to_owned(), ..request("/v1/chat/completions", "{}") };
+        assert_ne!(one, fingerprint(&events));
     }
 }

@@ -99,7 +99,7 @@ async fn admitted<W: World>(
     let (key, policy) = join(authenticate(world, request, false), world.policy()).await;
     let mut key = key?;
     let chat = surface.decode(&request.body)?;
-    if idempotency::replayed(world, request, &key, id).await? {
+    if idempotency::replayed(world, request, surface, &chat, &key, id).await? {
         return Ok(());
     }
     let policy = policy.map_err(|fault| Refusal::unavailable(fault.0))?;

@@ -1414,3 +1414,27 @@ fn an_answer_that_cannot_be_translated_is_charged_what_it_says_it_used() {
     let rows = fake.rows();
     assert_eq!((rows[0].outcome, rows[0].cost_nanousd), (Outcome::UpstreamError, NanoUsd(5 * IN + 2 * OUT)));
 }
+
+#[test]
+fn an_idempotency_key_works_on_every_surface() {
+    for (path, good, dialect) in surfaces().into_iter().filter(|(path, ..)| !path.ends_with("embeddings")) {
+        let fake = Fake::new(POLICY);
+        fake.play([answer("four", 5, 2)]);
+        let keyed = |body: &Value| {
+            let key = Some("k".to_owned());
+            fake.serve(&ClientRequest { idempotency_key: key, ..asked_at(&fake, path, body) })
+        };
+        let (first, second) = (keyed(&good), keyed(&good));
+        assert_eq!((first.status, second.status), (200, 200), "{path}");
+        assert_eq!(
+            (second.body.clone(), second.header(REPLAY)),
+            (first.body.clone(), Some("stored")),
+            "{path}"
+        );
+        assert_eq!((fake.calls.borrow().len(), fake.rows().len()), (1, 1), "{path}");
+        let mut other = good.clone();
+        other["user"] = json!("somebody else");
+        let conflict = keyed(&other);
+        assert!(conflict.status == 409 && has_form_of(dialect, &conflict), "{path}: {}", conflict.text());
+    }
+}
