@@ -28,6 +28,8 @@ const READ_BYTES = 65536;
 const STREAMS = ["text/event-stream", "application/vnd.amazon.eventstream"];
 /** How often a passed-on stream is looked at. It only bounds how exactly an idle time-out is kept. */
 const TICK_MS = 1000;
+/** How long nobody looks whether a stream through Rust waits too long, or whether anybody still reads along. */
+const LOOK_MS_MAX = 1000;
 /** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
 const KEEP_BYTES = 8 << 20;
 export const TIMED_OUT = Symbol("timed out");
@@ -494,17 +496,24 @@ function openStream(request, response, abort, untouched) {
 
 // One read at a time. Resolves with bytes, null at the end, or rejects.
 function read(stream) {
-  return (stream.pending ??= stream.reader.read(new Uint8Array(stream.buffer)).then(
-    ({ value, done }) => {
+  return (stream.pending ??= readView(stream).then(
+    (bytes) => {
       stream.pending = null;
-      if (value !== undefined) stream.buffer = value.buffer;
-      return done ? null : value.slice();
+      return bytes?.slice() ?? null;
     },
     (error) => {
       stream.pending = null;
       throw error;
     },
   ));
+}
+
+// The same, but the bytes are gone at the next read.
+function readView(stream) {
+  return stream.reader.read(new Uint8Array(stream.buffer)).then(({ value, done }) => {
+    if (value !== undefined) stream.buffer = value.buffer;
+    return done ? null : value;
+  });
 }
 
 export function peek(id, op, timeoutMs) {
@@ -625,49 +634,76 @@ async function passUntouched(stream, pipe, idleMs, deadline) {
   return [1, "", parts];
 }
 
+/**
+ * Ends a read that waits too long for the provider, or a write for a client that does not read. One timer for a whole stream:
+ * one for each read and each write costs as much as they do.
+ */
+function watchdog(stream, writer, idleMs, deadline, goesOn) {
+  const watch = { over: false, writing: false, since: Date.now(), look, stop: () => clearTimeout(timer) };
+  let timer;
+  function look() {
+    clearTimeout(timer);
+    const now = Date.now();
+    const due = watch.writing ? deadline : Math.min(deadline, watch.since + idleMs);
+    if (now < due && goesOn()) {
+      timer = setTimeout(look, Math.min(due - now, idleMs, LOOK_MS_MAX));
+      return;
+    }
+    watch.over = now >= due;
+    if (watch.writing) writer.abort(TIMED_OUT).catch(() => {});
+    else stream.reader.cancel().catch(() => {});
+  }
+  look();
+  return watch;
+}
+
 // Every read goes through Rust, which gives back what may pass.
 async function passFiltered(request, id, pipe, first, idleMs, deadline) {
-  const { stream, born, recording } = request;
+  const { stream, recording } = request;
   const writer = (stream.writer = pipe.writable.getWriter());
-  let gone = false;
   // When the client was found to have left, though others may still want the answer.
-  let left = 0;
-  writer.closed.catch(() => { gone = true; });
-  recording?.push(first);
+  const away = { gone: false, left: 0 };
+  writer.closed.catch(() => { away.gone = true; });
+  const goesOn = () => away.left === 0 || recording.goesOn(away.left);
+  const watch = watchdog(stream, writer, idleMs, deadline, goesOn);
   try {
-    if (first.length > 0) await writer.write(first);
-  } catch {
-    if (recording === null) return [1, "", []];
-    left = Date.now();
+    return [...(await pass(request, id, writer, first, watch, away, goesOn)), []];
+  } finally {
+    watch.stop();
   }
-  for (let since = Date.now(); ; since = Date.now()) {
-    let bytes;
-    do {
-      if (left > 0 && !recording.goesOn(left)) return [1, "", []];
-      const now = Date.now();
-      if (now > since && (now - since >= idleMs || now >= deadline)) return [2, "", []];
-      try {
-        bytes = await within(read(stream), Math.max(1, Math.min(since + idleMs - now, deadline - now, left > 0 ? TICK_MS : Infinity)));
-      } catch (error) {
-        return [3, String(error?.message ?? error), []];
+}
+
+async function pass({ stream, born, recording }, id, writer, first, watch, away, goesOn) {
+  for (let passed = first; ; ) {
+    if (passed.length > 0) {
+      recording?.push(passed);
+      if (away.left === 0) {
+        watch.writing = true;
+        try {
+          await writer.write(passed);
+        } catch {
+          // A client that does not read keeps neither the provider's connection nor the hold for ever.
+          if (watch.over) return [2, ""];
+          if (recording === null) return [1, ""];
+          away.left = Date.now();
+        }
+        watch.writing = false;
       }
-    } while (bytes === TIMED_OUT);
-    if (bytes === null) return [gone && recording === null ? 1 : 0, "", []];
-    // After a wasm reset the rest goes by unfiltered rather than not at all.
-    const passed = born === epoch && !broken ? enter(() => core.filter(id, bytes)) ?? bytes : bytes;
-    if (passed.length === 0) continue;
-    recording?.push(passed);
-    if (left > 0) continue;
-    try {
-      // A client that does not read keeps neither the provider's connection nor the hold for ever.
-      if ((await within(writer.write(passed), Math.max(1, deadline - Date.now()))) === TIMED_OUT) {
-        writer.abort(TIMED_OUT).catch(() => {});
-        return [2, "", []];
-      }
-    } catch {
-      if (recording === null) return [1, "", []];
-      left = Date.now();
     }
+    if (!goesOn()) return [1, ""];
+    watch.since = Date.now();
+    if (away.left > 0) watch.look();
+    let bytes;
+    try {
+      bytes = await (stream.pending ?? readView(stream));
+    } catch (error) {
+      return watch.over ? [2, ""] : [3, String(error?.message ?? error)];
+    }
+    if (watch.over) return [2, ""];
+    if (!goesOn()) return [1, ""];
+    if (bytes === null) return [away.gone && recording === null ? 1 : 0, ""];
+    // After a wasm reset the rest goes by unfiltered rather than not at all.
+    passed = (born === epoch && !broken ? enter(() => core.filter(id, bytes)) : undefined) ?? bytes.slice();
   }
 }
 

@@ -116,4 +116,31 @@ describe("an end that did not come", () => {
   }
 });
 
+describe("a client that stops reading keeps nothing for ever", () => {
+  let short, key;
+  before(async () => {
+    short = await startGateway();
+    await short.putConfig(config({ up1: up.url }, { route: { timeouts: { ...SHORT, total: "2s" }, retries: { count: 0 } } }));
+    ({ secret: key } = await short.tenant({ customer: { budget_usd: { total: 10 } } }));
+  });
+  after(() => short?.stop());
+  for (const [kind, over] of KINDS) {
+    it(kind, { timeout: 30_000 }, async () => {
+      // More than the buffers on the way hold.
+      up.next({ chunks: 100_000 });
+      const response = await short.chat(key, over);
+      assert.equal(response.status, 200);
+      const reader = response.body.getReader();
+      await reader.read();
+      assert.equal(await up.last.gone, true, "the provider was read to its end");
+      const [row, ...more] = await short.rows(response.headers.get("x-edgehold-request-id"));
+      assert.deepEqual(more, []);
+      assert.equal(row.outcome, "timeout");
+      assert.ok(row.cost_nanousd > 0);
+      await reader.cancel();
+    });
+  }
+  it("left no panic behind", () => assert.deepEqual(short.panics(), []));
+});
+
 it("left no panic behind", () => assert.deepEqual(gw.panics(), []));

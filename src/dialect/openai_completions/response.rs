@@ -24,7 +24,7 @@ pub fn write(answer: &Answer, show: &Show) -> Vec<u8> {
         .collect();
     let mut body = object(answer.id.as_deref(), answer.model.as_deref(), show, Value::Array(choices));
     if let Some(reported) = &answer.reported {
-        body.insert("usage".to_owned(), show_usage(&reported.usage));
+        body.insert("usage".to_owned(), json!(show_usage(&reported.usage)));
     }
     Value::Object(body).to_string().into_bytes()
 }

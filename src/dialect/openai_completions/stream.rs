@@ -66,7 +66,7 @@ impl dialect::Writer for Writer {
             Delta::Usage(reported) => self.usage = Some(reported.clone()),
             Delta::End => {
                 if let Some(reported) = self.usage.take().filter(|_| self.show.usage) {
-                    self.chunk(json!([]), Some(show_usage(&reported.usage)), out);
+                    self.chunk(json!([]), Some(json!(show_usage(&reported.usage))), out);
                 }
                 data("[DONE]", out);
             }

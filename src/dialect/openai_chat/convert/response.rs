@@ -13,7 +13,9 @@ use crate::{
         usage::Usage,
     },
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 const OWN: Dialect = Dialect::OpenAiChat;
 
@@ -161,55 +163,115 @@ pub(super) fn show_citation(citation: &Citation) -> Option<Value> {
         "start_index": citation.start.unwrap_or(0), "end_index": citation.end.unwrap_or(0)}}))
 }
 
+/// OpenAI's usage object.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct ShownUsage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    total_tokens: u64,
+    prompt_tokens_details: PromptDetails,
+    completion_tokens_details: CompletionDetails,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct PromptDetails {
+    cached_tokens: u64,
+    cache_write_tokens: u64,
+    audio_tokens: u64,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct CompletionDetails {
+    reasoning_tokens: u64,
+    audio_tokens: u64,
+    accepted_prediction_tokens: u64,
+    rejected_prediction_tokens: u64,
+}
+
 /// OpenAI's usage object of disjoint classes.
-pub(crate) fn show_usage(usage: &Usage) -> Value {
-    json!({
-        "prompt_tokens": usage.input_total(),
-        "completion_tokens": usage.output_total(),
-        "total_tokens": usage.total(),
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write_5m.saturating_add(usage.cache_write_1h),
-            "audio_tokens": usage.input_audio,
+pub(crate) fn show_usage(usage: &Usage) -> ShownUsage {
+    ShownUsage {
+        prompt_tokens: usage.input_total(),
+        completion_tokens: usage.output_total(),
+        total_tokens: usage.total(),
+        prompt_tokens_details: PromptDetails {
+            cached_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write_5m.saturating_add(usage.cache_write_1h),
+            audio_tokens: usage.input_audio,
         },
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.reasoning,
-            "audio_tokens": usage.output_audio,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+        completion_tokens_details: CompletionDetails {
+            reasoning_tokens: usage.reasoning,
+            audio_tokens: usage.output_audio,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
         },
-    })
+    }
+}
+
+/// An answer as it is written: a tree of values would cost several times as much.
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: Cow<'a, str>,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: Vec<ShownChoice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<ShownUsage>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_tier: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ShownChoice<'a> {
+    index: usize,
+    message: Message<'a>,
+    logprobs: &'a Option<Value>,
+    finish_reason: &'static str,
+}
+
+#[derive(Default, Serialize)]
+struct Message<'a> {
+    role: &'static str,
+    content: Option<Cow<'a, str>>,
+    refusal: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<Value>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reasoning_content: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasoning_details: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio: Option<&'a Value>,
 }
 
 /// An answer for a client that speaks chat.
 #[must_use]
 pub fn write(answer: &Answer, show: &Show) -> Vec<u8> {
-    let choices: Vec<Value> = answer
+    let choices = answer
         .choices
         .iter()
         .enumerate()
-        .map(|(index, choice)| {
-            let finish = choice.finish.as_ref().map_or("stop", show_finish);
-            json!({"index": index, "message": show_message(&choice.parts, show),
-                   "logprobs": choice.logprobs, "finish_reason": finish})
+        .map(|(index, choice)| ShownChoice {
+            index,
+            message: show_message(&choice.parts, show),
+            logprobs: &choice.logprobs,
+            finish_reason: choice.finish.as_ref().map_or("stop", show_finish),
         })
         .collect();
-    let mut body = json!({
-        "id": answer.id.as_deref().map_or_else(|| format!("chatcmpl-{}", show.id), str::to_owned),
-        "object": "chat.completion",
-        "created": show.created,
-        "model": answer.model.as_deref().unwrap_or(&show.model),
-        "choices": choices,
-    });
-    if let Some(members) = body.as_object_mut() {
-        if let Some(reported) = &answer.reported {
-            members.insert("usage".to_owned(), show_usage(&reported.usage));
-        }
-        if let Some(tier) = answer.service_tier.as_deref().and_then(show_tier) {
-            members.insert("service_tier".to_owned(), json!(tier));
-        }
-    }
-    body.to_string().into_bytes()
+    let completion = Completion {
+        id: answer.id.as_deref().map_or_else(|| Cow::Owned(format!("chatcmpl-{}", show.id)), Cow::Borrowed),
+        object: "chat.completion",
+        created: show.created,
+        model: answer.model.as_deref().unwrap_or(&show.model),
+        choices,
+        usage: answer.reported.as_ref().map(|reported| show_usage(&reported.usage)),
+        service_tier: answer.service_tier.as_deref().and_then(show_tier),
+    };
+    // Texts, numbers and values: writing them cannot fail.
+    serde_json::to_vec(&completion).unwrap_or_default()
 }
 
 /// The tiers that OpenAI's strict types know.
@@ -221,48 +283,38 @@ pub(super) fn show_tier(tier: &str) -> Option<&str> {
     }
 }
 
-fn show_message(parts: &[Part], show: &Show) -> Value {
-    let (mut said, mut refusal, mut thoughts) = (None::<String>, None::<String>, String::new());
-    let (mut details, mut calls, mut annotations) = (Vec::new(), Vec::new(), Vec::new());
-    let mut audio = None;
+fn show_message<'a>(parts: &'a [Part], show: &Show) -> Message<'a> {
+    let mut message = Message { role: "assistant", ..Message::default() };
     for part in parts {
         match &part.body {
             Body::Text(Text { text, citations }) => {
-                said.get_or_insert_default().push_str(text);
-                annotations.extend(citations.iter().filter_map(show_citation));
+                say(&mut message.content, text);
+                message.annotations.extend(citations.iter().filter_map(show_citation));
             }
-            Body::Refusal(text) => refusal.get_or_insert_default().push_str(text),
+            Body::Refusal(text) => say(&mut message.refusal, text),
             Body::Reasoning(reasoning) => {
-                thoughts.push_str(&reasoning.text);
-                details.push(show_detail(reasoning, part.signature.as_ref(), details.len()));
+                message.reasoning_content.push_str(&reasoning.text);
+                let index = message.reasoning_details.len();
+                message.reasoning_details.push(show_detail(reasoning, part.signature.as_ref(), index));
             }
-            Body::ToolCall(call) => calls.push(show_call(call, part, calls.len(), show)),
+            Body::ToolCall(call) => {
+                message.tool_calls.push(show_call(call, part, message.tool_calls.len(), show));
+            }
             Body::Native(OWN, value) if value.get("type").and_then(Value::as_str) == Some("audio") => {
-                audio = value.get("audio").cloned();
+                message.audio = value.get("audio");
             }
-            Body::Native(OWN, value) => calls.push(value.clone()),
+            Body::Native(OWN, value) => message.tool_calls.push(value.clone()),
             Body::Media(_) | Body::ToolResult(_) | Body::Native(..) => {}
         }
     }
-    let mut message = json!({"role": "assistant", "content": said, "refusal": refusal});
-    if let Some(members) = message.as_object_mut() {
-        if !annotations.is_empty() {
-            members.insert("annotations".to_owned(), Value::Array(annotations));
-        }
-        if !thoughts.is_empty() {
-            members.insert("reasoning_content".to_owned(), json!(thoughts));
-        }
-        if !details.is_empty() {
-            members.insert("reasoning_details".to_owned(), Value::Array(details));
-        }
-        if !calls.is_empty() {
-            members.insert("tool_calls".to_owned(), Value::Array(calls));
-        }
-        if let Some(audio) = audio {
-            members.insert("audio".to_owned(), audio);
-        }
-    }
     message
+}
+
+fn say<'a>(said: &mut Option<Cow<'a, str>>, text: &'a str) {
+    match said {
+        None => *said = Some(Cow::Borrowed(text)),
+        Some(said) => said.to_mut().push_str(text),
+    }
 }
 
 fn show_call(call: &ToolCall, part: &Part, index: usize, show: &Show) -> Value {

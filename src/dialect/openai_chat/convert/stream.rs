@@ -17,7 +17,8 @@ use crate::{
     refusal::Refusal,
     stream::sse::Event,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// More answers than this no request asks for.
@@ -254,8 +255,33 @@ pub struct Writer {
     tier: Option<String>,
     usage: Option<Reported>,
     choices: BTreeMap<u32, Shown>,
+    /// What every chunk begins with, up to its choices; empty if it must be made anew.
+    head: Vec<u8>,
     /// An error was told: nothing ends well after it.
     failed: bool,
+}
+
+/// What most chunks carry.
+#[derive(Serialize)]
+struct Content<'a> {
+    content: &'a str,
+}
+
+/// A piece of a call's arguments.
+#[derive(Serialize)]
+struct CallPieces<'a> {
+    tool_calls: [CallPiece<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct CallPiece<'a> {
+    index: usize,
+    function: Arguments<'a>,
+}
+
+#[derive(Serialize)]
+struct Arguments<'a> {
+    arguments: &'a str,
 }
 
 /// What a client has seen of one answer.
@@ -282,41 +308,66 @@ impl Writer {
     /// For one client.
     #[must_use]
     pub const fn new(show: Show) -> Self {
-        Self { show, id: None, model: None, tier: None, usage: None, choices: BTreeMap::new(), failed: false }
-    }
-
-    fn chunk(&self, choices: Value, usage: Option<Value>, out: &mut Vec<u8>) {
-        let id = self.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.show.id));
-        let mut chunk = Map::new();
-        chunk.insert("id".to_owned(), json!(id));
-        chunk.insert("object".to_owned(), json!("chat.completion.chunk"));
-        chunk.insert("created".to_owned(), json!(self.show.created));
-        chunk.insert("model".to_owned(), json!(self.model.as_deref().unwrap_or(&self.show.model)));
-        if let Some(tier) = self.tier.as_deref().and_then(show_tier) {
-            chunk.insert("service_tier".to_owned(), json!(tier));
+        Self {
+            show,
+            id: None,
+            model: None,
+            tier: None,
+            usage: None,
+            choices: BTreeMap::new(),
+            head: Vec::new(),
+            failed: false,
         }
-        chunk.insert("choices".to_owned(), choices);
-        if let Some(usage) = usage {
-            chunk.insert("usage".to_owned(), usage);
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if self.head.is_empty() {
+            let id = self.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", self.show.id));
+            let mut chunk = json!({
+                "id": id,
+                "object": "chat.completion.chunk",
+                "created": self.show.created,
+                "model": self.model.as_deref().unwrap_or(&self.show.model),
+            });
+            if let (Some(tier), Some(members)) =
+                (self.tier.as_deref().and_then(show_tier), chunk.as_object_mut())
+            {
+                members.insert("service_tier".to_owned(), json!(tier));
+            }
+            let chunk = chunk.to_string();
+            self.head = format!("data: {},\"choices\":[", chunk.trim_end_matches('}')).into_bytes();
         }
-        event(&Value::Object(chunk), out);
+        out.extend_from_slice(&self.head);
     }
 
-    fn delta(&mut self, choice: u32, delta: Value, out: &mut Vec<u8>) {
-        self.choice(choice, delta, Value::Null, Value::Null, out);
+    fn delta(&mut self, choice: u32, delta: &impl Serialize, out: &mut Vec<u8>) {
+        self.choice(choice, delta, None, &Value::Null, out);
     }
 
-    fn choice(&mut self, choice: u32, mut delta: Value, finish: Value, logprobs: Value, out: &mut Vec<u8>) {
+    fn choice(
+        &mut self,
+        choice: u32,
+        delta: &impl Serialize,
+        finish: Option<&str>,
+        logprobs: &Value,
+        out: &mut Vec<u8>,
+    ) {
+        self.begin(out);
+        out.extend_from_slice(format!("{{\"index\":{choice},\"delta\":").as_bytes());
+        let from = out.len();
+        append(delta, out);
         let shown = self.choices.entry(choice).or_default();
         if !shown.begun {
             shown.begun = true;
-            if let Some(members) = delta.as_object_mut() {
-                members.shift_insert(0, "role".to_owned(), json!("assistant"));
-            }
+            let comma = if out.len() - from > "{}".len() { "," } else { "" };
+            let role = format!("\"role\":\"assistant\"{comma}");
+            out.splice(from + 1..from + 1, role.into_bytes());
         }
-        let choices =
-            json!([{"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]);
-        self.chunk(choices, None, out);
+        out.extend_from_slice(b",\"logprobs\":");
+        append(logprobs, out);
+        out.extend_from_slice(b",\"finish_reason\":");
+        append(&finish, out);
+        out.extend_from_slice(b"}]}\n\n");
     }
 
     fn open(&mut self, at: At, opened: &Opened, out: &mut Vec<u8>) {
@@ -342,7 +393,7 @@ impl Writer {
         };
         shown.parts.insert(at.part, part);
         if let Some(delta) = delta {
-            self.delta(at.choice, delta, out);
+            self.delta(at.choice, &delta, out);
         }
     }
 
@@ -352,7 +403,7 @@ impl Writer {
 
     fn append(&mut self, at: At, text: &str, out: &mut Vec<u8>) {
         let delta = match self.part(at) {
-            Some(ShownPart::Text) => json!({"content": text}),
+            Some(ShownPart::Text) => return self.delta(at.choice, &Content { content: text }, out),
             Some(ShownPart::Refusal) => json!({"refusal": text}),
             Some(ShownPart::Reasoning { index, summary, redacted, id }) => {
                 let reasoning = Reasoning {
@@ -366,11 +417,12 @@ impl Writer {
             }
             Some(ShownPart::Call { index, arguments }) => {
                 *arguments = true;
-                json!({"tool_calls": [{"index": *index, "function": {"arguments": text}}]})
+                let piece = CallPiece { index: *index, function: Arguments { arguments: text } };
+                return self.delta(at.choice, &CallPieces { tool_calls: [piece] }, out);
             }
             Some(ShownPart::Hidden) | None => return,
         };
-        self.delta(at.choice, delta, out);
+        self.delta(at.choice, &delta, out);
     }
 
     fn sign(&mut self, at: At, signature: &Signature, out: &mut Vec<u8>) {
@@ -394,7 +446,7 @@ impl Writer {
             }
             _ => return,
         };
-        self.delta(at.choice, delta, out);
+        self.delta(at.choice, &delta, out);
     }
 
     /// Clients parse a call's arguments when the answer is complete: none at all are an empty object.
@@ -408,11 +460,8 @@ impl Writer {
             }
         }
         for index in empty {
-            self.delta(
-                choice,
-                json!({"tool_calls": [{"index": index, "function": {"arguments": "{}"}}]}),
-                out,
-            );
+            let piece = CallPiece { index, function: Arguments { arguments: "{}" } };
+            self.delta(choice, &CallPieces { tool_calls: [piece] }, out);
         }
     }
 }
@@ -423,30 +472,37 @@ impl dialect::Writer for Writer {
             Delta::Begin { id, model } => {
                 self.id.clone_from(id);
                 self.model.clone_from(model);
-                self.delta(0, json!({"content": ""}), out);
+                self.head.clear();
+                self.delta(0, &Content { content: "" }, out);
             }
             Delta::Open(at, opened) => self.open(*at, opened, out),
             Delta::Append(at, text) => self.append(*at, text, out),
             Delta::Sign(at, signature) => self.sign(*at, signature, out),
             Delta::Cite(at, citation) => {
                 if let Some(annotation) = show_citation(citation) {
-                    self.delta(at.choice, json!({"annotations": [annotation]}), out);
+                    self.delta(at.choice, &json!({"annotations": [annotation]}), out);
                 }
             }
             Delta::Logprobs(choice, value) => {
-                self.choice(*choice, json!({}), Value::Null, value.clone(), out);
+                self.choice(*choice, &json!({}), None, value, out);
             }
             Delta::Finish(choice, finish) => {
                 self.complete_calls(*choice, out);
                 self.choices.entry(*choice).or_default().finished = true;
-                self.choice(*choice, json!({}), json!(show_finish(finish)), Value::Null, out);
+                self.choice(*choice, &json!({}), Some(show_finish(finish)), &Value::Null, out);
             }
             Delta::Usage(reported) => self.usage = Some(reported.clone()),
-            Delta::Tier(tier) => self.tier = Some(tier.clone()),
+            Delta::Tier(tier) => {
+                self.tier = Some(tier.clone());
+                self.head.clear();
+            }
             Delta::End if self.failed => {}
             Delta::End => {
                 if let Some(reported) = self.usage.take().filter(|_| self.show.usage) {
-                    self.chunk(json!([]), Some(show_usage(&reported.usage)), out);
+                    self.begin(out);
+                    out.extend_from_slice(b"],\"usage\":");
+                    append(&show_usage(&reported.usage), out);
+                    out.extend_from_slice(b"}\n\n");
                 }
                 out.extend_from_slice(b"data: [DONE]\n\n");
             }
@@ -471,8 +527,7 @@ fn refusal_of(failure: &Failure) -> Refusal {
     Refusal::new(failure.status, "upstream_error", "upstream_error", failure.message.clone())
 }
 
-fn event(value: &Value, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    out.extend_from_slice(value.to_string().as_bytes());
-    out.extend_from_slice(b"\n\n");
+/// Appends JSON; nothing that is written here can fail to be.
+fn append(value: &impl Serialize, out: &mut Vec<u8>) {
+    let _ = serde_json::to_writer(out, value);
 }

@@ -364,6 +364,36 @@ fn streamed_thoughts_keep_their_proof() {
 }
 
 #[test]
+fn chunks_are_whole_objects_whatever_comes_first() {
+    let mut writer = stream::Writer::new(show());
+    let mut out = Vec::new();
+    let at = crate::model::answer::At { choice: 1, part: 0 };
+    for delta in [
+        Delta::Logprobs(0, json!({"content": []})),
+        Delta::Open(at, Opened::ToolCall { id: "c".to_owned(), name: "f".to_owned() }),
+        Delta::Begin { id: Some("an \"id\"}".to_owned()), model: Some("m}".to_owned()) },
+        Delta::Tier("priority".to_owned()),
+        Delta::Append(at, "{\"a\":\"\n\"}".to_owned()),
+    ] {
+        writer.push(&delta, &mut out);
+    }
+    let text = String::from_utf8(out).unwrap();
+    let chunks: Vec<Value> = text
+        .split_terminator("\n\n")
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect();
+    let deltas: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+    assert_eq!(deltas[0], &json!({"role": "assistant"}));
+    assert_eq!(deltas[1]["role"], "assistant");
+    assert_eq!(deltas[1]["tool_calls"][0]["function"], json!({"name": "f", "arguments": ""}));
+    assert_eq!(deltas[2], &json!({"content": ""}));
+    assert_eq!(deltas[3]["tool_calls"][0]["function"]["arguments"], "{\"a\":\"\n\"}");
+    assert_eq!((&chunks[2]["id"], &chunks[2]["model"]), (&json!("an \"id\"}"), &json!("m}")));
+    assert_eq!((&chunks[2]["service_tier"], &chunks[3]["service_tier"]), (&Value::Null, &json!("priority")));
+    assert!(text.starts_with("data: {\"id\":\"chatcmpl-"), "{text}");
+}
+
+#[test]
 fn an_error_in_a_stream_is_no_end() {
     let mut writer = stream::Writer::new(show());
     let mut out = Vec::new();
