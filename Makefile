@@ -44,8 +44,10 @@ sim: ## simulate thousands of isolates and one object; fails if a limit is overs
 mutants: ## put known mistakes into the ledger and the wallet, one at a time, and show that a test notices each
 	@bash scripts/mutants.sh
 
-fuzz: ## look for input that breaks a reader, ten minutes for each kind (FUZZ_SECONDS=60, FUZZ_TARGETS="streams requests")
-	@for target in $(or $(FUZZ_TARGETS),framers requests answers streams); do bash scripts/fuzz.sh "$$target" "$(or $(FUZZ_SECONDS),600)"; done
+DIALECTS := openai_chat openai_responses anthropic gemini bedrock cohere
+FUZZ_TARGETS ?= framers surfaces tasks $(foreach kind,requests answers streams,$(addprefix $(kind):,$(DIALECTS)))
+fuzz: ## look for input that breaks a reader, ten minutes for each: 3.5 hours (FUZZ_SECONDS=60, FUZZ_TARGETS="streams requests:cohere")
+	@for target in $(FUZZ_TARGETS); do bash scripts/fuzz.sh "$$target" "$(or $(FUZZ_SECONDS),600)"; done
 
 compare: ## compare what chat clients are told with what LiteLLM tells them of the same recorded bytes (installs LiteLLM, 340 MB; docs/differential.md)
 	@cargo build --quiet --example translate

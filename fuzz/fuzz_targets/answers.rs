@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
-    let dialect = Dialect::ALL[usize::from(first & 7) % Dialect::ALL.len()];
+    let dialect = edgehold_fuzz::dialect(*first);
     let failure = dialect::read_failure(dialect, 400, body);
     let refusal = Refusal::new(400, "invalid_request_error", "provider_refused_request", failure.message);
     let answer = dialect::read_answer(dialect, body);

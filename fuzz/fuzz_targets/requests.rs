@@ -15,7 +15,7 @@ const MODELS: [(&str, &str); 6] = [
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
-    let dialect = Dialect::ALL[usize::from(first & 7) % Dialect::ALL.len()];
+    let dialect = edgehold_fuzz::dialect(*first);
     let path = matches!(dialect, Dialect::Gemini | Dialect::Bedrock).then_some(("model", first & 8 != 0));
     let Ok(request) = dialect::read_request(dialect, body, path) else { return };
     for (to, (kind, model)) in Dialect::ALL.into_iter().zip(MODELS) {

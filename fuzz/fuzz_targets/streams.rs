@@ -34,7 +34,7 @@ fn framed(lines: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|data: &[u8]| {
     let [first, cut, bytes @ ..] = data else { return };
-    let dialect = Dialect::ALL[usize::from(first & 7) % Dialect::ALL.len()];
+    let dialect = edgehold_fuzz::dialect(*first);
     let framed = (dialect == Dialect::Bedrock && first & 32 != 0).then(|| framed(bytes));
     let bytes = framed.as_deref().unwrap_or(bytes);
     let whole = read(dialect, bytes, bytes.len().max(1));

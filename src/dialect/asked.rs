@@ -38,28 +38,28 @@ const DECIDING: &[&str] = &[
     "model",
     "messages",
     "system",
-    "maxtokens",
+    "max_tokens",
     "stream",
     "tools",
     "thinking",
     "input",
     "instructions",
-    "maxoutputtokens",
+    "max_output_tokens",
     "contents",
-    "systeminstruction",
-    "toolconfig",
-    "generationconfig",
-    "candidatecount",
-    "cachedcontent",
-    "servicetier",
-    "previousresponseid",
+    "system_instruction",
+    "tool_config",
+    "generation_config",
+    "candidate_count",
+    "cached_content",
+    "service_tier",
+    "previous_response_id",
     "conversation",
     "prompt",
     "background",
-    "mcpservers",
+    "mcp_servers",
     "container",
     "speed",
-    "contextmanagement",
+    "context_management",
 ];
 
 /// Reads the body of `request`, which has been read already, as the path needs it.
@@ -120,19 +120,22 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
 /// What asks Gemini for pictures or sound, which cost other rates than text.
 const MODALITIES: &str = "generationConfig.responseModalities";
 
+/// A name as a reader takes it that minds neither case nor underscores.
+fn folded(name: &str) -> String {
+    name.replace('_', "").replace('\u{17F}', "s").replace('\u{212A}', "k").to_ascii_lowercase()
+}
+
 /// Refuses a deciding member that is spelled as no dialect spells it.
 fn refuse_other_spellings(request: &Request) -> Result<(), Refusal> {
     let gemini = request.dialect == Dialect::Gemini;
     let strange = request.extras.keys().find(|path| {
         let name = path.strip_prefix("generationConfig.").filter(|_| gemini).unwrap_or(path);
-        let plain = !name.contains(|c: char| c.is_ascii_uppercase() || !c.is_ascii());
         // Google's own spelling of what is left to pass.
-        if plain || gemini && name == "cachedContent" {
+        if gemini && name == "cachedContent" {
             return false;
         }
-        let folded =
-            name.replace('_', "").replace('\u{17F}', "s").replace('\u{212A}', "k").to_ascii_lowercase();
-        DECIDING.contains(&folded.as_str())
+        let folded = folded(name);
+        DECIDING.iter().any(|deciding| name != *deciding && folded == deciding.replace('_', ""))
     });
     match strange {
         None => Ok(()),
@@ -266,7 +269,7 @@ mod tests {
     #[test]
     fn deciding_members_in_other_spellings_are_refused() {
         let mut body = message(&json!("a"));
-        for name in ["Max_Tokens", "maxTokens", "SYSTEM", "\u{17F}ystem", "Tools"] {
+        for name in ["Max_Tokens", "maxTokens", "maxtokens", "SYSTEM", "\u{17F}ystem", "Tools"] {
             body[name] = json!(7);
             assert_eq!(asked(Dialect::Anthropic, &body).unwrap_err().param.as_deref(), Some(name));
             body.as_object_mut().unwrap().remove(name);
@@ -277,7 +280,7 @@ mod tests {
                 &json!({"contents": [{"parts": [{"text": "a"}]}], name: {"candidateCount": 8}}),
             )
         };
-        assert!(gemini("GenerationConfig").is_err());
+        assert!(gemini("GenerationConfig").is_err() && gemini("generationconfig").is_err());
         assert_eq!(gemini("generation_Config").unwrap().choices, 8, "read as Google may read it");
         assert_eq!(gemini("generation_config").unwrap().choices, 8);
         assert!(gemini("safetySettings").is_ok() && gemini("Labels").is_ok());
