@@ -71,7 +71,7 @@ pub struct Credential {
     pub header: String,
     /// What stands before it: `Bearer `.
     pub prefix: String,
-    /// Name of the Worker secret.
+    /// Name of the Worker secret, or of the binding.
     pub secret: String,
     /// How the secret becomes a credential.
     pub scheme: Scheme,
@@ -97,6 +97,9 @@ pub enum Scheme {
         /// `https://www.googleapis.com/auth/cloud-platform`.
         scope: String,
     },
+    /// No credential: `secret` names a binding of Workers AI's, which is run with the body's `model` and the rest of the body
+    /// in place of a call over the network. Header and prefix are not used.
+    Binding,
 }
 
 /// The body of a call.
@@ -146,7 +149,7 @@ pub enum SendFault {
     Connect(String),
     /// Our time-out.
     Timeout,
-    /// The Worker secret named by the configuration does not exist.
+    /// The Worker secret named by the configuration, or the binding, does not exist.
     SecretMissing(String),
 }
 

@@ -111,6 +111,11 @@ pub enum Auth {
         /// What the token is for.
         scope: &'static str,
     },
+    /// None: it is asked through a binding of the Worker's, not over the network.
+    Binding {
+        /// The binding's name in wrangler.toml.
+        name: &'static str,
+    },
 }
 
 impl Auth {
@@ -176,7 +181,18 @@ impl Provider {
     pub const fn auth_header(&self) -> (&'static str, &'static str) {
         match self.auth {
             Auth::Header { name, prefix } => (name, prefix),
-            Auth::AwsSigV4 { .. } | Auth::GoogleServiceAccount { .. } => ("authorization", "Bearer "),
+            Auth::AwsSigV4 { .. } | Auth::GoogleServiceAccount { .. } | Auth::Binding { .. } => {
+                ("authorization", "Bearer ")
+            }
+        }
+    }
+
+    /// The binding through which it is asked, if it is not asked over the network.
+    #[must_use]
+    pub const fn binding(&self) -> Option<&'static str> {
+        match self.auth {
+            Auth::Binding { name } => Some(name),
+            _ => None,
         }
     }
 
@@ -276,6 +292,7 @@ providers![
     nvidia::NVIDIA,
     huggingface::HUGGINGFACE,
     cloudflare::CLOUDFLARE,
+    workers_ai::WORKERS_AI,
     openrouter::OPENROUTER,
     perplexity::PERPLEXITY,
     ollama::OLLAMA,

@@ -47,7 +47,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let Some(endpoint) = endpoint else { return Err(Unfit(unable(stop, &chat.task))) };
     let format = endpoint.dialect;
     let spoken = task::dialect_of(format);
-    let translated = spoken != chat.dialect || !order.surface.passes();
+    let translated = spoken != chat.dialect || format.is_providers_own() || !order.surface.passes();
     let Request { body, dropped, asked } = match &chat.task {
         Task::Converse => request(order, stop, spoken, translated)?,
         task => other_request(order, stop, task, format, translated)?,
@@ -299,9 +299,14 @@ fn headers(
 }
 
 fn credential(stop: &Stop<'_>) -> Option<Credential> {
+    if let Some(name) = stop.kind.binding() {
+        let (header, prefix) = (String::new(), String::new());
+        return Some(Credential { header, prefix, secret: name.to_owned(), scheme: Scheme::Binding });
+    }
     let secret = stop.provider.secret.clone()?;
     let (header, prefix, scheme) = match stop.kind.auth {
         Auth::Header { name, prefix } => (name, prefix, Scheme::Header),
+        Auth::Binding { .. } => return None,
         Auth::AwsSigV4 { service } => {
             let region = stop.provider.settings.get("region").cloned().unwrap_or_default();
             ("authorization", "", Scheme::AwsSigV4 { region, service: service.to_owned() })
@@ -311,6 +316,18 @@ fn credential(stop: &Stop<'_>) -> Option<Credential> {
         }
     };
     Some(Credential { header: header.to_owned(), prefix: prefix.to_owned(), secret, scheme })
+}
+
+/// What the client is told when the secret or the binding is not there.
+pub(super) fn not_set(provider: &str, stop: Option<&Stop<'_>>) -> String {
+    match stop.and_then(|stop| stop.kind.binding()) {
+        Some(name) => format!(
+            "The provider '{provider}' is asked through the binding {name}, which this gateway does not have. The operator must add it to wrangler.toml."
+        ),
+        None => {
+            format!("The provider '{provider}' has no credential in this gateway. The operator must set it.")
+        }
+    }
 }
 
 /// Headers of the client's that a provider of its dialect is told, looked up only where there may be some.

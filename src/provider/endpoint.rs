@@ -21,6 +21,8 @@ pub enum Operation {
 pub enum Format {
     /// Of a conversation.
     Chat(Dialect),
+    /// Of a conversation at Workers AI: asked in OpenAI's form, answered in that or its own.
+    WorkersAi,
     /// Of embeddings.
     Embed(EmbedFormat),
     /// Of a ranking.
@@ -38,6 +40,16 @@ pub enum EmbedFormat {
     Gemini,
     /// `texts` and `input_type`, answered by `embeddings.float`.
     Cohere,
+    /// `text`, answered by `data`, a list of vectors.
+    WorkersAi,
+}
+
+impl Format {
+    /// Whether no client speaks it, so that requests and answers are written anew for everyone.
+    #[must_use]
+    pub const fn is_providers_own(self) -> bool {
+        matches!(self, Self::WorkersAi | Self::Embed(EmbedFormat::WorkersAi))
+    }
 }
 
 /// A wire format of rankings.
@@ -84,18 +96,19 @@ impl Endpoint {
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self.dialect {
-            Format::Chat(_) => Operation::Chat,
+            Format::Chat(_) | Format::WorkersAi => Operation::Chat,
             Format::Embed(_) => Operation::Embed,
             Format::Rerank(_) => Operation::Rerank,
             Format::CountTokens(_) => Operation::CountTokens,
         }
     }
 
-    /// The conversation's dialect, of chat and token counting.
+    /// The dialect in which a conversation is asked, of chat and token counting.
     #[must_use]
     pub const fn chat(&self) -> Option<Dialect> {
         match self.dialect {
             Format::Chat(dialect) | Format::CountTokens(dialect) => Some(dialect),
+            Format::WorkersAi => Some(Dialect::OpenAiChat),
             Format::Embed(_) | Format::Rerank(_) => None,
         }
     }

@@ -117,7 +117,7 @@ fn a_provider_with_a_home_and_nothing_to_say_is_there_without_being_configured()
         .filter(|provider| provider.base_url.is_some() && provider.default_settings().is_some())
         .map(|provider| provider.name)
         .collect();
-    for name in ["openai", "anthropic", "gemini", "alibaba", "mock"] {
+    for name in ["openai", "anthropic", "gemini", "alibaba", "workers-ai", "mock"] {
         assert!(ready.contains(&name), "{name}");
     }
     for name in ["azure", "azure-deployments", "bedrock", "vertex", "cloudflare", "vllm", "openai-compatible"]
