@@ -84,7 +84,7 @@ pub enum Scheme {
     #[default]
     Header,
     /// The call is signed with AWS Signature Version 4; the secret is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and behind another
-    /// colon a session's token. Header and prefix are not used.
+    /// colon a session's token. An API key of Bedrock's is shown as a bearer token instead. Header and prefix are not used.
     AwsSigV4 {
         /// `us-east-1`.
         region: String,

@@ -65,6 +65,8 @@ pub struct Provider {
     pub auth: Auth,
     /// Sent with every request.
     pub headers: &'static [(&'static str, &'static str)],
+    /// Anthropic's version where the body says it, not a header; a path that names the model then does so alone.
+    pub anthropic_version: Option<&'static str>,
     /// Beginnings of model names that lead here when nothing else claims them.
     pub model_prefixes: &'static [&'static str],
     /// Short names → the model they mean today.
@@ -243,6 +245,7 @@ pub const OPENAI_COMPATIBLE: Provider = Provider {
     secret: None,
     auth: Auth::BEARER,
     headers: &[],
+    anthropic_version: None,
     model_prefixes: &[],
     aliases: &[],
     endpoints: &[
@@ -284,6 +287,8 @@ providers![
     azure::AZURE,
     azure_deployments::AZURE_DEPLOYMENTS,
     vertex::VERTEX,
+    vertex_anthropic::VERTEX_ANTHROPIC,
+    vertex_openai::VERTEX_OPENAI,
     bedrock::BEDROCK,
     groq::GROQ,
     together::TOGETHER,

@@ -13,7 +13,7 @@ use crate::{
     ports::{Credential, Outgoing, OutgoingBody, Scheme},
     provider::{
         Auth,
-        endpoint::{EmbedFormat, Format},
+        endpoint::{EmbedFormat, Endpoint, Format},
         mock,
     },
     refusal::Refusal,
@@ -49,8 +49,8 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let spoken = task::dialect_of(format);
     let translated = spoken != chat.dialect || format.is_providers_own() || !order.surface.passes();
     let Request { body, dropped, asked } = match &chat.task {
-        Task::Converse => request(order, stop, spoken, translated)?,
-        task => other_request(order, stop, task, format, translated)?,
+        Task::Converse => request(order, stop, endpoint, translated)?,
+        task => other_request(order, stop, task, endpoint, translated)?,
     };
     let is_mock = stop.kind.name == mock::MOCK.name;
     let body = if is_mock {
@@ -115,8 +115,21 @@ struct Request {
     asked: Vec<(&'static str, String)>,
 }
 
-fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool) -> Result<Request, Unfit> {
+/// What of a body depends on where it is sent.
+fn changes<'a>(stop: &'a Stop<'_>, endpoint: &Endpoint) -> Changes<'a> {
+    let version = stop.kind.anthropic_version;
+    let without_model = version.is_some() && endpoint.names_model();
+    Changes { model: &stop.target.model, version, without_model, ..Changes::default() }
+}
+
+fn request(
+    order: &Order<'_>,
+    stop: &Stop<'_>,
+    endpoint: &Endpoint,
+    translated: bool,
+) -> Result<Request, Unfit> {
     let chat = order.chat;
+    let spoken = task::dialect_of(endpoint.dialect);
     let tokens = bound::tokens(chat, stop.reader(), order.caps);
     let field = stop.provider.output_cap_field.unwrap_or(stop.kind.output_cap_field);
     let edits = Edits {
@@ -134,9 +147,9 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
                 let demanded = (spoken == Dialect::Anthropic && chat.output_cap.is_none())
                     .then(|| tokens.output / chat.choices.max(1));
                 let changes = Changes {
-                    model: &stop.target.model,
                     cap: tokens.cap_to_send.or(demanded),
                     tier: stop.kind.default_tier,
+                    ..changes(stop, endpoint)
                 };
                 passed::edited(spoken, body, changes)
             }
@@ -182,13 +195,16 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
         // Cap, usage of streams and tier, as in a caller's own bytes.
         let own = ChatRequest::decode(&body).map_err(Unfit)?;
         own.edited(&body, &edits).unwrap_or(body)
+    } else if stop.kind.anthropic_version.is_some() {
+        passed::edited(spoken, &body, changes(stop, endpoint)).unwrap_or(body)
     } else {
         body
     };
-    let asked = match spoken {
+    let mut asked = match spoken {
         Dialect::Anthropic => dialect::anthropic::headers(canonical),
         _ => Vec::new(),
     };
+    asked.retain(|(name, _)| *name != "anthropic-version" || stop.kind.anthropic_version.is_none());
     Ok(Request { body: Some(body), dropped, asked })
 }
 
@@ -197,13 +213,14 @@ fn other_request(
     order: &Order<'_>,
     stop: &Stop<'_>,
     task: &Task,
-    format: Format,
+    endpoint: &Endpoint,
     translated: bool,
 ) -> Result<Request, Unfit> {
     let body = &order.request.body;
     let model = stop.target.model.as_str();
+    let format = endpoint.dialect;
+    let changes = changes(stop, endpoint);
     if !translated {
-        let changes = Changes { model, cap: None, tier: None };
         let edited = match (task, format) {
             // The path has the model, but each request of a batch names it again.
             (Task::Embed(_), Format::Embed(EmbedFormat::Gemini)) => None,
@@ -223,6 +240,12 @@ fn other_request(
         return Err(Unfit(unable(stop, task)));
     };
     fit(order, stop, &dropped, &refused)?;
+    let body = match format {
+        Format::CountTokens(Dialect::Anthropic) if stop.kind.anthropic_version.is_some() => {
+            passed::edited(Dialect::Anthropic, &body, changes).unwrap_or(body)
+        }
+        _ => body,
+    };
     Ok(Request { body: Some(body), dropped, asked: Vec::new() })
 }
 

@@ -113,6 +113,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether the path names the model.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        placeholders(self.path).any(|name| name == "model")
+    }
+
     /// The path of a call, with its query if it has one.
     #[must_use]
     pub fn path_of(&self, model: &str, stream: bool, settings: &BTreeMap<String, String>) -> String {

@@ -106,6 +106,15 @@ fn settings_make_the_base_url() {
         vertex("eu"),
         "https://aiplatform.eu.rep.googleapis.com/v1/projects/p-1/locations/eu/publishers/google"
     );
+    let at = |kind, location| home(kind, &[("location", location), ("project", "p-1")]);
+    assert_eq!(
+        at("vertex-anthropic", "europe-west1"),
+        "https://europe-west1-aiplatform.googleapis.com/v1/projects/p-1/locations/europe-west1/publishers/anthropic"
+    );
+    assert_eq!(
+        at("vertex-openai", "global"),
+        "https://aiplatform.googleapis.com/v1/projects/p-1/locations/global/endpoints/openapi"
+    );
     assert_eq!(home("alibaba", &[("region", "cn")]), "https://dashscope.aliyuncs.com/compatible-mode/v1");
     assert_eq!(home("alibaba", &[("region", "us")]), "https://dashscope-us.aliyuncs.com/compatible-mode/v1");
 }
