@@ -38,6 +38,7 @@ KINDS = (
     ("anthropic", "anthropic", ("",), CHAT, r"[^/]+"),
     ("gemini", "gemini", ("gemini/",), CHAT | EMBED, r"[^/]+"),
     ("vertex", "vertex_ai-language-models", ("vertex_ai/", ""), CHAT, r"gemini-[^/]+"),
+    ("vertex", "vertex_ai-embedding-models", ("vertex_ai/", ""), EMBED, r"(gemini|text)-[^/]+"),
     ("vertex-anthropic", "vertex_ai-anthropic_models", ("vertex_ai/",), CHAT, r"claude-[^/]+"),
     *(
         ("vertex-openai", f"vertex_ai{family}", ("vertex_ai/",), CHAT, r"[^/]+/[^/]+-maas")

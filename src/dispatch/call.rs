@@ -61,7 +61,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     } else {
         body.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
     };
-    let path = endpoint.path_of(&stop.target.model, chat.stream, &stop.provider.settings);
+    let path = path(stop, endpoint, chat);
     let timeouts = order.plan.route.timeouts;
     let outgoing = Outgoing {
         url: format!("{}{path}", stop.provider.base_url),
@@ -78,6 +78,18 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
             && order.request.idempotency_key.is_none(),
     };
     Ok(Call { outgoing, format, translated, dropped })
+}
+
+fn path(stop: &Stop<'_>, endpoint: &Endpoint, chat: &ChatRequest) -> String {
+    let model = stop.target.model.as_str();
+    let path = endpoint.path_of(model, chat.stream, &stop.provider.settings);
+    match (&chat.task, endpoint.dialect) {
+        (Task::Embed(request), Format::Embed(EmbedFormat::Gemini)) => {
+            let order = dialect::Order { kind: stop.kind.name, model, output_cap: None };
+            path.replace("{action}", dialect::gemini::embed::Form::for_order(request, &order).action())
+        }
+        _ => path,
+    }
 }
 
 /// More names than these do not stand in a refusal.

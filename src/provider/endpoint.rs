@@ -66,7 +66,8 @@ pub enum RerankFormat {
 pub struct Endpoint {
     /// What is asked, and how.
     pub dialect: Format,
-    /// Below the base URL. `{model}` stands for the provider's name of the model, other names in braces for settings.
+    /// Below the base URL. `{model}` stands for the provider's name of the model, `{action}` for what Google calls a request
+    /// for vectors, which depends on model and request; other names in braces stand for settings.
     pub path: &'static str,
     /// The path of a stream, if it is another.
     pub path_stream: Option<&'static str>,

@@ -7,7 +7,7 @@
 
 use super::{
     Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting, gemini,
-    endpoint::{Endpoint, Format},
+    endpoint::{EmbedFormat, Endpoint, Format},
 };
 use crate::dialect::Dialect;
 
@@ -85,6 +85,7 @@ pub static VERTEX: Provider = Provider {
             "/models/{model}:generateContent",
             "/models/{model}:streamGenerateContent?alt=sse",
         ),
+        Endpoint::of(Format::Embed(EmbedFormat::Gemini), "/models/{model}:{action}"),
         Endpoint::of(Format::CountTokens(Dialect::Gemini), "/models/{model}:countTokens"),
     ],
     stream_usage: false,

@@ -28,6 +28,10 @@ async function startFake() {
     }
     if (req.headers.authorization !== "Bearer ya29.token") return json(res, 401, { error: { code: 401, message: "no token", status: "UNAUTHENTICATED" } });
     if (req.url.endsWith("/count-tokens:rawPredict")) return json(res, 200, { input_tokens: 12 });
+    const values = [[0.25, -0.5], [2, 0.125]];
+    if (req.url.endsWith(":embedContent")) return json(res, 200, { embedding: { values: values[0] }, usageMetadata: { promptTokenCount: 3 } });
+    if (req.url.endsWith(":batchEmbedContents")) return json(res, 200, { embeddings: values.map((v) => ({ values: v })), usageMetadata: { promptTokenCount: 6 } });
+    if (req.url.endsWith(":predict")) return json(res, 200, { predictions: values.map((v) => ({ embeddings: { values: v, statistics: { truncated: false, token_count: 4 } } })) });
     if (body.model !== undefined && req.url.includes("publishers")) return json(res, 400, { type: "error", error: { type: "invalid_request_error", message: "model: Extra inputs are not permitted" } });
     if (req.url.endsWith(":rawPredict")) return json(res, 200, message);
     if (req.url.endsWith(":streamRawPredict")) {
@@ -60,6 +64,7 @@ describe("clouds", { concurrency: 1 }, () => {
     const amazon = { kind: "bedrock", base_url: `${fake.url}/bedrock`, region: "us-east-1" };
     await gw.putConfig({
       providers: {
+        vertex: { base_url: `${fake.url}/publishers/google`, ...google },
         "vertex-anthropic": { base_url: `${fake.url}/publishers/anthropic`, ...google },
         "vertex-openai": { base_url: `${fake.url}/openapi`, ...google },
         bed: { ...amazon, api_key: "secret://AWS_BEARER_TOKEN_BEDROCK" },
@@ -115,6 +120,16 @@ describe("clouds", { concurrency: 1 }, () => {
     assert.equal(answer.choices[0].message.content, "from Llama");
     assert.deepEqual([fake.last().path, fake.last().body.model], ["/openapi/chat/completions", LLAMA]);
   });
+
+  for (const [name, input, action, tokens, price] of [["gemini-embedding-2", ["a"], "embedContent", 3, 200], ["gemini-embedding-2", ["a", "b"], "batchEmbedContents", 6, 200], ["text-embedding-005", ["a", "b"], "predict", 8, 100]]) {
+    it(`${input.length} vectors of ${name} on Vertex AI are had by ${action}, and paid for`, async () => {
+      const { data, response } = await openai.embeddings.create({ model: `vertex/${name}`, input, dimensions: 2 }).withResponse();
+      assert.deepEqual(data.data.map((one) => [...one.embedding]), [[0.25, -0.5], [2, 0.125]].slice(0, input.length));
+      assert.equal(fake.last().path, `/publishers/google/models/${name}:${action}`);
+      const row = await rowOf(idOf(response));
+      assert.deepEqual([row.outcome, row.input_tokens, row.cost_nanousd, row.usage_estimated], ["ok", tokens, tokens * price, 0]);
+    });
+  }
 
   it("an API key of Bedrock's is shown as a bearer token, and is in no error", async () => {
     const { data, response } = await openai.chat.completions.create({ model: `bed/${NOVA}`, messages: [{ role: "user", content: "hello" }] }).withResponse();
