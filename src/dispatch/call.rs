@@ -199,8 +199,13 @@ fn request(
             ),
         )));
     }
-    let cap = tokens.cap_to_send.or(chat.output_cap).unwrap_or(tokens.output / chat.choices.max(1));
-    let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap: Some(cap) };
+    let cap = tokens.cap_to_send.or(chat.output_cap);
+    // What is held is said where it may be demanded. Chat demands none, and servers of open models refuse one that does not fit
+    // into the context beside the prompt: often the model's most is the whole context
+    // (<https://github.com/cloudflare/cloudflare-docs/issues/29731>, read 2026-11-21).
+    let held = || tokens.output / chat.choices.max(1);
+    let output_cap = cap.or_else(|| (spoken != Dialect::OpenAiChat).then(held));
+    let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap };
     let Written { body, dropped, refused } = dialect::write_request(spoken, canonical, &target);
     fit(order, stop, &dropped, &refused)?;
     let body = if spoken == Dialect::OpenAiChat {
@@ -357,7 +362,7 @@ fn credential(stop: &Stop<'_>) -> Option<Credential> {
 pub(super) fn not_set(provider: &str, stop: Option<&Stop<'_>>) -> String {
     match stop.and_then(|stop| stop.kind.binding()) {
         Some(name) => format!(
-            "The provider '{provider}' is asked through the binding {name}, which this gateway does not have. The operator must add it to wrangler.toml."
+            "The provider '{provider}' is asked through the binding {name}, which this gateway does not have. The operator must add it to wrangler.toml: [ai] binding = \"{name}\"."
         ),
         None => {
             format!("The provider '{provider}' has no credential in this gateway. The operator must set it.")

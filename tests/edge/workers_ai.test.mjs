@@ -62,9 +62,9 @@ async function startFake() {
 }
 
 const TOOLS = [{ type: "function", function: { name: "get_weather", parameters: { type: "object", properties: { city: { type: "string" } } } } }];
-const PRICES = { input: 1, output: 10 };
-const COST = 11 * 1_000 + 3 * 10_000;
-const config = { prices: { [`workers-ai/${LLAMA}`]: PRICES, [`workers-ai/${GLM}`]: PRICES, [`workers-ai/${BGE}`]: { input: 1, output: 0 } }, providers: { "workers-ai": { headers: { "x-session-affinity": "s1" } } }, routes: [{ name: "asked", retries: { count: 0 } }] };
+// The built-in table's of `cloudflare`: dollars per million tokens, a fraction of a nano-dollar rounded up.
+const COST = { [LLAMA]: 11 * 293 + 3 * 2_253, [GLM]: Math.ceil(11 * 60.5 + 3 * 400) };
+const config = { prices: { [`workers-ai/${BGE}`]: { input: 1, output: 0 } }, providers: { "workers-ai": { headers: { "x-session-affinity": "s1" } } }, routes: [{ name: "asked", retries: { count: 0 } }] };
 
 describe("Workers AI through the binding", { concurrency: 1 }, () => {
   let fake, gw, tenant, openai, anthropic;
@@ -86,7 +86,7 @@ describe("Workers AI through the binding", { concurrency: 1 }, () => {
       const { data, response } = await openai.chat.completions.create(ask(model, "hello", { seed: 7 })).withResponse();
       assert.deepEqual([data.object, data.choices[0].message.content, data.choices[0].finish_reason, data.usage.total_tokens], ["chat.completion", WORDS.join(""), "stop", 14]);
       const row = await rowOf(response);
-      assert.deepEqual([row.outcome, row.provider, row.model, row.cost_nanousd, row.usage_estimated], ["ok", "workers-ai", model, COST, 0]);
+      assert.deepEqual([row.outcome, row.provider, row.model, row.cost_nanousd, row.usage_estimated], ["ok", "workers-ai", model, COST[model], 0]);
       const { url, binding, headers, inputs, options } = fake.last();
       assert.deepEqual([url, binding, fake.last().model], ["https://workers-binding.ai/run?version=3", "AI", model]);
       assert.deepEqual(inputs, { messages: [{ role: "user", content: "hello" }], max_tokens: 50, seed: 7 });
@@ -104,7 +104,7 @@ describe("Workers AI through the binding", { concurrency: 1 }, () => {
       assert.equal(chunks.at(-1).usage.total_tokens, 14);
       assert.equal(fake.last().inputs.stream, true);
       const row = await rowOf(response);
-      assert.deepEqual([row.outcome, row.cost_nanousd], ["ok", COST]);
+      assert.deepEqual([row.outcome, row.cost_nanousd], ["ok", COST[model]]);
     });
   }
 
@@ -119,6 +119,7 @@ describe("Workers AI through the binding", { concurrency: 1 }, () => {
       const messages = [{ role: "user", content: "weather" }, message, { role: "tool", tool_call_id: call.id, content: "21 degrees" }];
       const answer = await openai.chat.completions.create({ model: `workers-ai/${LLAMA}`, messages, tools: TOOLS });
       assert.equal(answer.choices[0].message.content, WORDS.join(""));
+      assert.equal(fake.last().inputs.max_tokens, undefined, "the whole context is no cap that fits");
       const sent = fake.last().inputs.messages[1];
       assert.deepEqual([sent.content, sent.tool_calls[0].function.name], ["", "get_weather"]);
     }
@@ -155,7 +156,7 @@ describe("Workers AI through the binding", { concurrency: 1 }, () => {
       const answer = await bare.chat(secret, { model: `workers-ai/${LLAMA}` });
       const { error } = await answer.json();
       assert.deepEqual([answer.status, error.code], [503, "provider_not_configured"]);
-      assert.match(error.message, /binding AI.*wrangler\.toml/);
+      assert.match(error.message, /binding AI.*wrangler\.toml: \[ai\] binding = "AI"/);
     } finally {
       await bare.stop();
     }
