@@ -11,11 +11,12 @@ const ROOT = path.resolve(import.meta.dirname, "..");
  * @param {object} options
  *   dir: where state is kept · ports: one per isolate, 0 takes a free one · vars: text bindings ·
  *   modules: further ES modules by name · main: which of them is the entry (the built one if absent) ·
- *   build: directory of the built Worker, or one for each isolate; the first isolate's has the objects
+ *   build: directory of the built Worker, or one for each isolate; the first isolate's has the objects ·
+ *   ai: URL of a proxy for remote bindings, which the binding AI then asks
  * @returns {Promise<{mf: Miniflare, urls: string[], db: object, stop: () => Promise<void>}>}
  *   ledgers: how many D1 databases LEDGER_DB_0… hold ledgers (none: DB does)
  */
-export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
+export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, ai, modules = {}, main = "index.js", build = path.join(ROOT, "build"), migrations = path.join(ROOT, "migrations") }) {
   const bundles = new Map();
   const bundle = (from) => {
     if (!bundles.has(from)) {
@@ -34,6 +35,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, mod
     LEDGER: { type: "durable-object", worker: "edgehold", exportName: "CustomerLedger" },
     ANSWERS: { type: "durable-object", worker: "edgehold", exportName: "AnswerRecord" },
   };
+  if (ai) env.AI = { type: "ai", dev: { remote: true } };
   const ledgerNames = Array.from({ length: ledgers }, (_, i) => `LEDGER_DB_${i}`);
   for (const name of ledgerNames) env[name] = { type: "d1", id: name };
   for (const [name, value] of Object.entries(vars)) env[name] = { type: "text", value: String(value) };
@@ -53,7 +55,7 @@ export async function startLocal({ dir, ports = [0], vars = {}, ledgers = 0, mod
         ...(i ? {} : { exports: { CustomerLedger: { type: "durable-object", storage: "sqlite" }, AnswerRecord: { type: "durable-object", storage: "sqlite" } } }),
         manifest: { mainModule: main, modules: bundle(Array.isArray(build) ? build[i] : build) },
       },
-      dev: { unsafeDirectSockets: [{ host: "127.0.0.1", port }], unsafeRegisterWorker: false },
+      dev: { ...(ai ? { remoteProxyConnectionString: new URL(ai) } : {}), unsafeDirectSockets: [{ host: "127.0.0.1", port }], unsafeRegisterWorker: false },
     })),
   });
   try {

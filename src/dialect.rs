@@ -24,6 +24,7 @@ pub mod passed;
 pub mod rerank;
 pub mod schema;
 pub mod task;
+pub mod workers_ai;
 
 use crate::{
     model::{

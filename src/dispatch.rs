@@ -259,8 +259,9 @@ async fn once<W: World>(
                     (false, "time-out before the answer".to_owned())
                 }
                 SendFault::SecretMissing(name) => {
-                    world.log(&format!("secret {name} of provider {} is not set", stop.target.provider));
-                    (false, format!("the secret {name} is not set"))
+                    let what = if stop.kind.binding().is_some() { "binding" } else { "secret" };
+                    world.log(&format!("{what} {name} of provider {} is not set", stop.target.provider));
+                    (false, format!("the {what} {name} is not set"))
                 }
             };
             attempt.error = Some(message);
@@ -379,7 +380,7 @@ fn judge_answer<W: World>(
             }
         };
     }
-    let failure = dialect::read_failure(task::dialect_of(how.format), head.status, body);
+    let failure = task::read_failure(how.format, head.status, body);
     attempt.error = Some(failure.message.chars().take(300).collect());
     let retry_after_ms = backoff::retry_after_ms(&head.retry_after, world.now());
     let status = head.status;
@@ -434,7 +435,7 @@ impl First {
         let listener = || Listener::new(dialect::reader(spoken));
         match (spoken, how.untouched) {
             _ if how.translated => Self::Filter(Filter::Translator(Translator::new(
-                dialect::reader(spoken),
+                task::reader(how.format),
                 order.surface.writer(order.show.clone()),
             ))),
             (Dialect::OpenAiChat, true) => Self::Watch(Watch::Chat(chat::Meter::default())),
@@ -530,7 +531,8 @@ fn give_up(
         let late = || Refusal::unavailable("the deadline was over before the first attempt");
         return Dispatched::Failed(unfit.unwrap_or_else(late));
     };
-    let provider = order.plan.stops.get(attempt.stop).map_or("", |stop| stop.target.provider.as_str());
+    let stop = order.plan.stops.get(attempt.stop);
+    let provider = stop.map_or("", |stop| stop.target.provider.as_str());
     let tried = match attempts.len() {
         1 => "1 attempt".to_owned(),
         count => format!("{count} attempts"),
@@ -576,7 +578,7 @@ fn give_up(
             503,
             "api_error",
             "provider_not_configured",
-            format!("The provider '{provider}' has no credential in this gateway. The operator must set it."),
+            call::not_set(provider, stop),
         )
         .operator(said),
         _ => Refusal::new(

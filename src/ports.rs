@@ -71,7 +71,7 @@ pub struct Credential {
     pub header: String,
     /// What stands before it: `Bearer `.
     pub prefix: String,
-    /// Name of the Worker secret.
+    /// Name of the Worker secret, or of the binding.
     pub secret: String,
     /// How the secret becomes a credential.
     pub scheme: Scheme,
@@ -84,7 +84,7 @@ pub enum Scheme {
     #[default]
     Header,
     /// The call is signed with AWS Signature Version 4; the secret is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, and behind another
-    /// colon a session's token. Header and prefix are not used.
+    /// colon a session's token. An API key of Bedrock's is shown as a bearer token instead. Header and prefix are not used.
     AwsSigV4 {
         /// `us-east-1`.
         region: String,
@@ -97,6 +97,9 @@ pub enum Scheme {
         /// `https://www.googleapis.com/auth/cloud-platform`.
         scope: String,
     },
+    /// No credential: `secret` names a binding of Workers AI's, which is run with the body's `model` and the rest of the body
+    /// in place of a call over the network. Header and prefix are not used.
+    Binding,
 }
 
 /// The body of a call.
@@ -146,7 +149,7 @@ pub enum SendFault {
     Connect(String),
     /// Our time-out.
     Timeout,
-    /// The Worker secret named by the configuration does not exist.
+    /// The Worker secret named by the configuration, or the binding, does not exist.
     SecretMissing(String),
 }
 

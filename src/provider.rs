@@ -65,6 +65,8 @@ pub struct Provider {
     pub auth: Auth,
     /// Sent with every request.
     pub headers: &'static [(&'static str, &'static str)],
+    /// Anthropic's version where the body says it, not a header; a path that names the model then does so alone.
+    pub anthropic_version: Option<&'static str>,
     /// Beginnings of model names that lead here when nothing else claims them.
     pub model_prefixes: &'static [&'static str],
     /// Short names → the model they mean today.
@@ -110,6 +112,11 @@ pub enum Auth {
     GoogleServiceAccount {
         /// What the token is for.
         scope: &'static str,
+    },
+    /// None: it is asked through a binding of the Worker's, not over the network.
+    Binding {
+        /// The binding's name in wrangler.toml.
+        name: &'static str,
     },
 }
 
@@ -176,7 +183,18 @@ impl Provider {
     pub const fn auth_header(&self) -> (&'static str, &'static str) {
         match self.auth {
             Auth::Header { name, prefix } => (name, prefix),
-            Auth::AwsSigV4 { .. } | Auth::GoogleServiceAccount { .. } => ("authorization", "Bearer "),
+            Auth::AwsSigV4 { .. } | Auth::GoogleServiceAccount { .. } | Auth::Binding { .. } => {
+                ("authorization", "Bearer ")
+            }
+        }
+    }
+
+    /// The binding through which it is asked, if it is not asked over the network.
+    #[must_use]
+    pub const fn binding(&self) -> Option<&'static str> {
+        match self.auth {
+            Auth::Binding { name } => Some(name),
+            _ => None,
         }
     }
 
@@ -227,6 +245,7 @@ pub const OPENAI_COMPATIBLE: Provider = Provider {
     secret: None,
     auth: Auth::BEARER,
     headers: &[],
+    anthropic_version: None,
     model_prefixes: &[],
     aliases: &[],
     endpoints: &[
@@ -268,6 +287,8 @@ providers![
     azure::AZURE,
     azure_deployments::AZURE_DEPLOYMENTS,
     vertex::VERTEX,
+    vertex_anthropic::VERTEX_ANTHROPIC,
+    vertex_openai::VERTEX_OPENAI,
     bedrock::BEDROCK,
     groq::GROQ,
     together::TOGETHER,
@@ -276,6 +297,7 @@ providers![
     nvidia::NVIDIA,
     huggingface::HUGGINGFACE,
     cloudflare::CLOUDFLARE,
+    workers_ai::WORKERS_AI,
     openrouter::OPENROUTER,
     perplexity::PERPLEXITY,
     ollama::OLLAMA,

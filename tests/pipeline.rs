@@ -271,6 +271,95 @@ fn the_mock_is_played_and_settled_like_any_other() {
     assert_eq!(outcomes(&fake), [Outcome::Ok]);
 }
 
+// ── other ways of asking ─────────────────────────────────────────────────────────────────────────────────────────────
+
+const OTHER_WAYS: &str = r#"
+providers:
+  vertex-anthropic: { project: p-1 }
+  vertex: { project: p-1 }
+defaults: { timeouts: { headers: 1s, first_token: 2s, idle: 3s, total: 20s }, retries: { count: 0 } }
+routes:
+  - { name: all, match: { model: "workers-ai/*" }, fallback: vertex-anthropic/claude-opus-5@default }
+"#;
+
+fn asked_otherwise(script: impl IntoIterator<Item = Played>, more: &str) -> (Fake, Answered) {
+    let fake = Fake::new(OTHER_WAYS);
+    fake.play(script);
+    let answered = fake.ask(&body("workers-ai/@cf/meta/llama-3.3-70b-instruct-fp8-fast", "x", more));
+    (fake, answered)
+}
+
+fn whole(status: u16, body: Value) -> Played {
+    Played::Answer { status, retry_after: "", body: body.to_string().into_bytes(), after_ms: 5 }
+}
+
+#[test]
+fn a_binding_is_asked_with_the_models_name_in_the_body_and_answers_in_its_own_form() {
+    let said = json!({"response": "hi", "tool_calls": [], "usage": usage(11, 3)});
+    let (fake, got) = asked_otherwise([whole(200, said)], "");
+    assert_eq!((got.status, got.json()["choices"][0]["message"]["content"].clone()), (200, json!("hi")));
+    assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(11 * 293 + 3 * 2_253));
+    let call = &fake.calls.borrow()[0];
+    let sent: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!(
+        (&sent["model"], &sent["max_tokens"]),
+        (&json!("@cf/meta/llama-3.3-70b-instruct-fp8-fast"), &json!(100))
+    );
+    assert_eq!((&sent["x_unknown"], call.secret.as_deref()), (&json!(1.0e2), Some("AI")));
+    assert_eq!(call.url, "https://workers-binding.ai/run");
+}
+
+#[test]
+fn a_stream_in_the_older_form_fails_over_before_its_first_word_and_never_after_it() {
+    let older = |value: Value| format!("data: {value}\n\n").into_bytes();
+    let words =
+        vec![older(json!({"response": "h"})), older(json!({"response": "i", "usage": usage(11, 2)})), done()];
+    let (_, got) = asked_otherwise([stream(words.clone(), Ending::Close)], STREAM_USAGE);
+    let text = got.text();
+    assert!(text.contains(r#""content":"h""#) && text.ends_with("data: [DONE]\n\n"), "{text}");
+    let error = older(json!({"errors": [{"code": 3040, "message": "no more data centers"}]}));
+    let claude = json!({"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": "from Claude"}],
+        "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let (fake, _) = asked_otherwise([stream(vec![error], Ending::Close), whole(500, claude)], STREAM);
+    assert_eq!(fake.calls.borrow().len(), 2);
+    let (fake, got) = asked_otherwise([stream(words[..1].to_vec(), Ending::Break)], STREAM);
+    assert_eq!((fake.calls.borrow().len(), got.text().contains("[DONE]")), (1, false));
+}
+
+#[test]
+fn claude_on_vertex_ai_is_named_by_the_path_alone() {
+    let limited =
+        json!({"internalCode": 3040, "name": "OutOfCapacity", "description": "no more data centers"});
+    let claude = json!({"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [{"type": "text", "text": "from Claude"}],
+        "stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}});
+    let (fake, got) = asked_otherwise([whole(429, limited), whole(200, claude)], "");
+    assert_eq!(got.json()["choices"][0]["message"]["content"], "from Claude");
+    let call = &fake.calls.borrow()[1];
+    assert_eq!(
+        call.url,
+        "https://aiplatform.googleapis.com/v1/projects/p-1/locations/global/publishers/anthropic/models/claude-opus-5%40default:rawPredict"
+    );
+    let sent: Value = serde_json::from_slice(&call.body).unwrap();
+    assert_eq!((sent.get("model"), &sent["anthropic_version"]), (None, &json!("vertex-2023-10-16")));
+    assert!(call.headers.iter().all(|(name, _)| name != "anthropic-version"), "{:?}", call.headers);
+}
+
+#[test]
+fn a_binding_that_is_not_there_is_the_operators_to_add() {
+    let (_, got) = asked_otherwise([Played::SecretMissing, Played::SecretMissing], "");
+    let message = got.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!((got.status, got.code().as_str()), (503, "provider_not_configured"));
+    assert!(
+        message.contains("vertex-anthropic") && message.contains("credential"),
+        "the last one's: {message}"
+    );
+    let fake = Fake::new(&OTHER_WAYS.replace(", fallback: vertex-anthropic/claude-opus-5@default", ""));
+    fake.play([Played::SecretMissing]);
+    let got = fake.ask(&body("workers-ai/@cf/zai-org/glm-4.7-flash", "x", ""));
+    let message = got.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(r#"[ai] binding = "AI""#), "{message}");
+}
+
 // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]

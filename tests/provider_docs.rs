@@ -40,6 +40,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 fn configured(kind: &Provider) -> String {
     let base_url = match kind.base_url {
         Some(_) if kind.name == "mock" => "within the gateway".to_owned(),
+        Some(_) if kind.binding().is_some() => "through the binding".to_owned(),
         Some(url) => ticked(url),
         None => "must be given".to_owned(),
     };
@@ -66,10 +67,12 @@ fn configured(kind: &Provider) -> String {
 fn format_name(endpoint: &Endpoint) -> String {
     match endpoint.dialect {
         Format::Chat(dialect) => format!("chat `{}`", dialect.name()),
+        Format::WorkersAi => "chat `workers_ai`".to_owned(),
         Format::CountTokens(dialect) => format!("count tokens `{}`", dialect.name()),
         Format::Embed(EmbedFormat::OpenAi) => "embed `openai`".to_owned(),
         Format::Embed(EmbedFormat::Gemini) => "embed `gemini`".to_owned(),
         Format::Embed(EmbedFormat::Cohere) => "embed `cohere`".to_owned(),
+        Format::Embed(EmbedFormat::WorkersAi) => "embed `workers_ai`".to_owned(),
         Format::Rerank(RerankFormat::Cohere) => "rerank `cohere`".to_owned(),
         Format::Rerank(RerankFormat::Jina) => "rerank `jina`".to_owned(),
     }
@@ -80,6 +83,7 @@ fn endpoints(kind: &Provider) -> String {
         Auth::Header { name, prefix } => format!("`{name}: {prefix}…`"),
         Auth::AwsSigV4 { service } => format!("AWS Signature V4 for `{service}`"),
         Auth::GoogleServiceAccount { .. } => "service account".to_owned(),
+        Auth::Binding { name } => format!("none: the binding `{name}`"),
     };
     let asked = kind
         .endpoints

@@ -38,6 +38,13 @@ KINDS = (
     ("anthropic", "anthropic", ("",), CHAT, r"[^/]+"),
     ("gemini", "gemini", ("gemini/",), CHAT | EMBED, r"[^/]+"),
     ("vertex", "vertex_ai-language-models", ("vertex_ai/", ""), CHAT, r"gemini-[^/]+"),
+    ("vertex", "vertex_ai-embedding-models", ("vertex_ai/", ""), EMBED, r"(gemini|text)-[^/]+"),
+    ("vertex-anthropic", "vertex_ai-anthropic_models", ("vertex_ai/",), CHAT, r"claude-[^/]+"),
+    *(
+        ("vertex-openai", f"vertex_ai{family}", ("vertex_ai/",), CHAT, r"[^/]+/[^/]+-maas")
+        for family in ("", *(f"-{maker}_models" for maker in "llama deepseek qwen zai moonshot minimax openai".split()))
+    ),
+    ("vertex-openai", "vertex_ai", ("vertex_ai/",), CHAT, r"xai/[^/]+"),
     # The region's own names are for `like` in the configuration: a deployment's or profile's own name says nothing.
     ("azure", "azure", ("azure/",), CHAT | EMBED, r"((us|eu|global|global-standard)/)?[^/]+"),
     ("azure", "azure_ai", ("azure_ai/",), CHAT | EMBED, r"((us|eu|global)/)?[^/]+"),

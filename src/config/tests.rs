@@ -314,6 +314,14 @@ prices:
 fn what_a_kind_wants_to_know_is_checked() {
     for (provider, expected) in [
         (
+            "workers-ai: {api_key: secret://TOKEN}",
+            "line 1, providers.workers-ai.api_key: the kind workers-ai is asked through the Worker's binding AI; it has neither address nor credential",
+        ),
+        (
+            "mine: {kind: workers-ai, base_url: \"https://a.example\"}",
+            "line 1, providers.mine.base_url: the kind workers-ai is asked through the Worker's binding AI; it has neither address nor credential",
+        ),
+        (
             "bedrock: {}",
             "line 1, providers.bedrock.region: `region` is missing: expected an AWS region, such as us-east-1",
         ),

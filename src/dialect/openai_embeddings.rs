@@ -251,7 +251,7 @@ pub fn read_answer(body: &[u8]) -> Result<EmbedAnswer, Corrupt> {
 
 /// A usage object. Some servers count only `total_tokens`. What it cost is told by whoever knows the provider's kind
 /// ([`response::reported_cost`]).
-fn reported(text: &str) -> Option<Reported> {
+pub(super) fn reported(text: &str) -> Option<Reported> {
     #[derive(Deserialize)]
     struct Rest {
         total_tokens: Option<u64>,

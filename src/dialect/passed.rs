@@ -13,6 +13,10 @@ pub struct Changes<'a> {
     pub cap: Option<u64>,
     /// The service tier where the caller named none.
     pub tier: Option<&'a str>,
+    /// Anthropic's version, where the body says it.
+    pub version: Option<&'a str>,
+    /// The path names the model, and the body must not.
+    pub without_model: bool,
 }
 
 /// The body with `changes` made, or `None` if nothing changes.
@@ -40,7 +44,12 @@ pub fn edited(dialect: Dialect, body: &[u8], changes: Changes<'_>) -> Option<Vec
     };
     match dialect {
         Dialect::Anthropic => {
-            set("model", json!(changes.model), true);
+            if let Some(version) = changes.version {
+                set("anthropic_version", json!(version), true);
+            }
+            if !changes.without_model {
+                set("model", json!(changes.model), true);
+            }
             if let Some(cap) = changes.cap {
                 set("max_tokens", json!(cap), true);
             }
@@ -70,10 +79,15 @@ pub fn edited(dialect: Dialect, body: &[u8], changes: Changes<'_>) -> Option<Vec
         }
         Dialect::OpenAiChat | Dialect::Bedrock | Dialect::Cohere => {}
     }
+    let taken_out = if changes.without_model { find("model") } else { None };
+    let stay = members.len().saturating_sub(usize::from(taken_out.is_some()));
+    if let Some((value, _)) = taken_out {
+        edits.push((member_at(text, value), String::new()));
+    }
     if !inserted.is_empty() {
         let start = text.find('{').map_or(0, |at| at + 1);
         // A comma before a closing brace is not JSON.
-        if members.is_empty() {
+        if stay == 0 {
             inserted.pop();
         }
         edits.push((start..start, inserted));
@@ -93,10 +107,24 @@ pub fn edited(dialect: Dialect, body: &[u8], changes: Changes<'_>) -> Option<Vec
     Some(edited)
 }
 
+/// Where a member stands, of whose value the place is known: its name, and a comma before or behind it.
+fn member_at(text: &str, value: Range<usize>) -> Range<usize> {
+    let before = text.get(..value.start).unwrap_or_default();
+    // No name that is looked for has a quotation mark in it.
+    let name = before.rfind('"').and_then(|close| before.get(..close)?.rfind('"')).unwrap_or(value.start);
+    let behind = text.get(value.end..).unwrap_or_default();
+    let after = behind.trim_ascii_start();
+    if let Some(rest) = after.strip_prefix(',') {
+        return name..text.len().saturating_sub(rest.trim_ascii_start().len());
+    }
+    let kept = before.get(..name).unwrap_or_default().trim_ascii_end();
+    kept.strip_suffix(',').map_or(name, str::len)..value.end
+}
+
 /// The body with the provider's name of the model, or `None` if that is the one it has.
 #[must_use]
 pub fn with_model(body: &[u8], model: &str) -> Option<Vec<u8>> {
-    edited(Dialect::Anthropic, body, Changes { model, cap: None, tier: None })
+    edited(Dialect::Anthropic, body, Changes { model, ..Changes::default() })
 }
 
 #[cfg(test)]
@@ -109,14 +137,14 @@ mod tests {
 
     #[test]
     fn only_what_policy_changes_is_changed() {
-        let changes = Changes { model: "claude-x", cap: Some(9), tier: None };
+        let changes = Changes { model: "claude-x", cap: Some(9), ..Changes::default() };
         let body = r#"{ "model" : "alias", "new_member": [1,  2], "max_tokens": 64 }"#;
         assert_eq!(
             text(Dialect::Anthropic, body, changes).as_deref(),
             Some(r#"{ "model" : "claude-x", "new_member": [1,  2], "max_tokens": 9 }"#)
         );
         assert_eq!(text(Dialect::Anthropic, r#"{"model":"claude-x","max_tokens":9}"#, changes), None);
-        let changes = Changes { model: "gpt-5", cap: Some(9), tier: Some("default") };
+        let changes = Changes { model: "gpt-5", cap: Some(9), tier: Some("default"), ..Changes::default() };
         assert_eq!(
             text(
                 Dialect::OpenAiResponses,
@@ -143,6 +171,46 @@ mod tests {
         assert_eq!(
             text(Dialect::Gemini, "{}", changes).as_deref(),
             Some(r#"{"generationConfig":{"maxOutputTokens":9}}"#)
+        );
+    }
+
+    #[test]
+    fn where_the_path_names_the_model_the_body_does_not_and_says_the_version() {
+        let changes = Changes {
+            model: "claude-x",
+            version: Some("vertex-2023-10-16"),
+            without_model: true,
+            ..Changes::default()
+        };
+        for (body, expected) in [
+            (
+                r#"{ "model" : "alias", "new": [1,  2] }"#,
+                r#"{"anthropic_version":"vertex-2023-10-16", "new": [1,  2] }"#,
+            ),
+            (
+                r#"{"new": {"model":"inner"} , "model":"alias" }"#,
+                r#"{"anthropic_version":"vertex-2023-10-16","new": {"model":"inner"}  }"#,
+            ),
+            (
+                r#"{"a":1,"model":"x","anthropic_version":"bedrock-2023-05-31"}"#,
+                r#"{"a":1,"anthropic_version":"vertex-2023-10-16"}"#,
+            ),
+            (r#"{"mode\u006c":"x","a":1}"#, r#"{"anthropic_version":"vertex-2023-10-16","a":1}"#),
+            (r#"{"a":1}"#, r#"{"anthropic_version":"vertex-2023-10-16","a":1}"#),
+        ] {
+            let got = text(Dialect::Anthropic, body, changes).unwrap();
+            let (got, expected): (Value, Value) =
+                (serde_json::from_str(&got).expect(&got), serde_json::from_str(expected).unwrap());
+            assert_eq!(got, expected, "{body}");
+        }
+        assert_eq!(
+            text(Dialect::Anthropic, r#"{"messages": [ ],  "model":"x", "é": 1}"#, changes).unwrap(),
+            r#"{"anthropic_version":"vertex-2023-10-16","messages": [ ],  "é": 1}"#,
+            "nothing else is touched"
+        );
+        assert_eq!(
+            text(Dialect::Anthropic, r#"{"model":"x"}"#, changes).unwrap(),
+            r#"{"anthropic_version":"vertex-2023-10-16"}"#
         );
     }
 }

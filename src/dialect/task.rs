@@ -2,13 +2,13 @@
 //! other: bound, held, metered, settled.
 
 use super::{
-    Corrupt, Dialect, Order, Show, Written, cohere, gemini, openai_chat::request::ChatRequest,
-    openai_embeddings, rerank,
+    Corrupt, Dialect, Order, Reader, Show, Written, cohere, gemini, openai_chat::request::ChatRequest,
+    openai_embeddings, rerank, workers_ai,
 };
 use crate::{
     admit::bound::EmbeddingInput,
     model::{
-        answer::{Answer, Reported},
+        answer::{Answer, Failure, Reported},
         embed::{EmbedAnswer, EmbedInput, EmbedRequest, RerankAnswer, RerankRequest},
         request::{Request, Role, Turn},
     },
@@ -96,6 +96,9 @@ pub fn write(task: &Task, canonical: Option<&Request>, format: Format, order: &O
         (Task::Embed(request), Format::Embed(EmbedFormat::Cohere)) => {
             cohere::embed::write_request(request, order)
         }
+        (Task::Embed(request), Format::Embed(EmbedFormat::WorkersAi)) => {
+            workers_ai::write_embed(request, order)
+        }
         (Task::Rerank(request), Format::Rerank(_)) => rerank::write_request(request, order),
         (Task::Count, Format::CountTokens(dialect)) => {
             let request = canonical?;
@@ -153,6 +156,8 @@ impl Whole {
 pub fn read(format: Format, body: &[u8]) -> Result<Whole, Corrupt> {
     Ok(match format {
         Format::Chat(dialect) => Whole::Answer(super::read_answer(dialect, body)?),
+        Format::WorkersAi => Whole::Answer(workers_ai::read_answer(body)?),
+        Format::Embed(EmbedFormat::WorkersAi) => Whole::Embed(workers_ai::read_embed(body)?),
         Format::Embed(EmbedFormat::OpenAi) => Whole::Embed(openai_embeddings::read_answer(body)?),
         Format::Embed(EmbedFormat::Gemini) => Whole::Embed(gemini::embed::read_answer(body)?),
         Format::Embed(EmbedFormat::Cohere) => Whole::Embed(cohere::embed::read_answer(body)?),
@@ -165,12 +170,32 @@ pub fn read(format: Format, body: &[u8]) -> Result<Whole, Corrupt> {
     })
 }
 
-/// Whose errors a format has.
+/// Reads a provider's stream in a format.
+#[must_use]
+pub fn reader(format: Format) -> Box<dyn Reader> {
+    match format {
+        Format::WorkersAi => Box::new(workers_ai::Stream::default()),
+        format => super::reader(dialect_of(format)),
+    }
+}
+
+/// Reads a provider's error body in a format.
+#[must_use]
+pub fn read_failure(format: Format, status: u16, body: &[u8]) -> Failure {
+    if format.is_providers_own() {
+        return workers_ai::read_failure(status, body);
+    }
+    super::read_failure(dialect_of(format), status, body)
+}
+
+/// In whose words a format is asked.
 #[must_use]
 pub const fn dialect_of(format: Format) -> Dialect {
     match format {
         Format::Chat(dialect) | Format::CountTokens(dialect) => dialect,
-        Format::Embed(EmbedFormat::OpenAi) => Dialect::OpenAiChat,
+        Format::WorkersAi | Format::Embed(EmbedFormat::OpenAi | EmbedFormat::WorkersAi) => {
+            Dialect::OpenAiChat
+        }
         Format::Embed(EmbedFormat::Gemini) => Dialect::Gemini,
         Format::Embed(EmbedFormat::Cohere) | Format::Rerank(_) => Dialect::Cohere,
     }

@@ -13,7 +13,7 @@ use crate::{
     ports::{Credential, Outgoing, OutgoingBody, Scheme},
     provider::{
         Auth,
-        endpoint::{EmbedFormat, Format},
+        endpoint::{EmbedFormat, Endpoint, Format},
         mock,
     },
     refusal::Refusal,
@@ -47,10 +47,10 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     let Some(endpoint) = endpoint else { return Err(Unfit(unable(stop, &chat.task))) };
     let format = endpoint.dialect;
     let spoken = task::dialect_of(format);
-    let translated = spoken != chat.dialect || !order.surface.passes();
+    let translated = spoken != chat.dialect || format.is_providers_own() || !order.surface.passes();
     let Request { body, dropped, asked } = match &chat.task {
-        Task::Converse => request(order, stop, spoken, translated)?,
-        task => other_request(order, stop, task, format, translated)?,
+        Task::Converse => request(order, stop, endpoint, translated)?,
+        task => other_request(order, stop, task, endpoint, translated)?,
     };
     let is_mock = stop.kind.name == mock::MOCK.name;
     let body = if is_mock {
@@ -61,7 +61,7 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
     } else {
         body.map_or(OutgoingBody::AsReceived, OutgoingBody::Edited)
     };
-    let path = endpoint.path_of(&stop.target.model, chat.stream, &stop.provider.settings);
+    let path = path(stop, endpoint, chat);
     let timeouts = order.plan.route.timeouts;
     let outgoing = Outgoing {
         url: format!("{}{path}", stop.provider.base_url),
@@ -78,6 +78,18 @@ pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: 
             && order.request.idempotency_key.is_none(),
     };
     Ok(Call { outgoing, format, translated, dropped })
+}
+
+fn path(stop: &Stop<'_>, endpoint: &Endpoint, chat: &ChatRequest) -> String {
+    let model = stop.target.model.as_str();
+    let path = endpoint.path_of(model, chat.stream, &stop.provider.settings);
+    match (&chat.task, endpoint.dialect) {
+        (Task::Embed(request), Format::Embed(EmbedFormat::Gemini)) => {
+            let order = dialect::Order { kind: stop.kind.name, model, output_cap: None };
+            path.replace("{action}", dialect::gemini::embed::Form::for_order(request, &order).action())
+        }
+        _ => path,
+    }
 }
 
 /// More names than these do not stand in a refusal.
@@ -115,8 +127,21 @@ struct Request {
     asked: Vec<(&'static str, String)>,
 }
 
-fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool) -> Result<Request, Unfit> {
+/// What of a body depends on where it is sent.
+fn changes<'a>(stop: &'a Stop<'_>, endpoint: &Endpoint) -> Changes<'a> {
+    let version = stop.kind.anthropic_version;
+    let without_model = version.is_some() && endpoint.names_model();
+    Changes { model: &stop.target.model, version, without_model, ..Changes::default() }
+}
+
+fn request(
+    order: &Order<'_>,
+    stop: &Stop<'_>,
+    endpoint: &Endpoint,
+    translated: bool,
+) -> Result<Request, Unfit> {
     let chat = order.chat;
+    let spoken = task::dialect_of(endpoint.dialect);
     let tokens = bound::tokens(chat, stop.reader(), order.caps);
     let field = stop.provider.output_cap_field.unwrap_or(stop.kind.output_cap_field);
     let edits = Edits {
@@ -134,9 +159,9 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
                 let demanded = (spoken == Dialect::Anthropic && chat.output_cap.is_none())
                     .then(|| tokens.output / chat.choices.max(1));
                 let changes = Changes {
-                    model: &stop.target.model,
                     cap: tokens.cap_to_send.or(demanded),
                     tier: stop.kind.default_tier,
+                    ..changes(stop, endpoint)
                 };
                 passed::edited(spoken, body, changes)
             }
@@ -174,21 +199,29 @@ fn request(order: &Order<'_>, stop: &Stop<'_>, spoken: Dialect, translated: bool
             ),
         )));
     }
-    let cap = tokens.cap_to_send.or(chat.output_cap).unwrap_or(tokens.output / chat.choices.max(1));
-    let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap: Some(cap) };
+    let cap = tokens.cap_to_send.or(chat.output_cap);
+    // What is held is said where it may be demanded. Chat demands none, and servers of open models refuse one that does not fit
+    // into the context beside the prompt: often the model's most is the whole context
+    // (<https://github.com/cloudflare/cloudflare-docs/issues/29731>, read 2026-11-21).
+    let held = || tokens.output / chat.choices.max(1);
+    let output_cap = cap.or_else(|| (spoken != Dialect::OpenAiChat).then(held));
+    let target = dialect::Order { kind: stop.kind.name, model: &stop.target.model, output_cap };
     let Written { body, dropped, refused } = dialect::write_request(spoken, canonical, &target);
     fit(order, stop, &dropped, &refused)?;
     let body = if spoken == Dialect::OpenAiChat {
         // Cap, usage of streams and tier, as in a caller's own bytes.
         let own = ChatRequest::decode(&body).map_err(Unfit)?;
         own.edited(&body, &edits).unwrap_or(body)
+    } else if stop.kind.anthropic_version.is_some() {
+        passed::edited(spoken, &body, changes(stop, endpoint)).unwrap_or(body)
     } else {
         body
     };
-    let asked = match spoken {
+    let mut asked = match spoken {
         Dialect::Anthropic => dialect::anthropic::headers(canonical),
         _ => Vec::new(),
     };
+    asked.retain(|(name, _)| *name != "anthropic-version" || stop.kind.anthropic_version.is_none());
     Ok(Request { body: Some(body), dropped, asked })
 }
 
@@ -197,13 +230,14 @@ fn other_request(
     order: &Order<'_>,
     stop: &Stop<'_>,
     task: &Task,
-    format: Format,
+    endpoint: &Endpoint,
     translated: bool,
 ) -> Result<Request, Unfit> {
     let body = &order.request.body;
     let model = stop.target.model.as_str();
+    let format = endpoint.dialect;
+    let changes = changes(stop, endpoint);
     if !translated {
-        let changes = Changes { model, cap: None, tier: None };
         let edited = match (task, format) {
             // The path has the model, but each request of a batch names it again.
             (Task::Embed(_), Format::Embed(EmbedFormat::Gemini)) => None,
@@ -223,6 +257,12 @@ fn other_request(
         return Err(Unfit(unable(stop, task)));
     };
     fit(order, stop, &dropped, &refused)?;
+    let body = match format {
+        Format::CountTokens(Dialect::Anthropic) if stop.kind.anthropic_version.is_some() => {
+            passed::edited(Dialect::Anthropic, &body, changes).unwrap_or(body)
+        }
+        _ => body,
+    };
     Ok(Request { body: Some(body), dropped, asked: Vec::new() })
 }
 
@@ -299,9 +339,14 @@ fn headers(
 }
 
 fn credential(stop: &Stop<'_>) -> Option<Credential> {
+    if let Some(name) = stop.kind.binding() {
+        let (header, prefix) = (String::new(), String::new());
+        return Some(Credential { header, prefix, secret: name.to_owned(), scheme: Scheme::Binding });
+    }
     let secret = stop.provider.secret.clone()?;
     let (header, prefix, scheme) = match stop.kind.auth {
         Auth::Header { name, prefix } => (name, prefix, Scheme::Header),
+        Auth::Binding { .. } => return None,
         Auth::AwsSigV4 { service } => {
             let region = stop.provider.settings.get("region").cloned().unwrap_or_default();
             ("authorization", "", Scheme::AwsSigV4 { region, service: service.to_owned() })
@@ -311,6 +356,18 @@ fn credential(stop: &Stop<'_>) -> Option<Credential> {
         }
     };
     Some(Credential { header: header.to_owned(), prefix: prefix.to_owned(), secret, scheme })
+}
+
+/// What the client is told when the secret or the binding is not there.
+pub(super) fn not_set(provider: &str, stop: Option<&Stop<'_>>) -> String {
+    match stop.and_then(|stop| stop.kind.binding()) {
+        Some(name) => format!(
+            "The provider '{provider}' is asked through the binding {name}, which this gateway does not have. The operator must add it to wrangler.toml: [ai] binding = \"{name}\"."
+        ),
+        None => {
+            format!("The provider '{provider}' has no credential in this gateway. The operator must set it.")
+        }
+    }
 }
 
 /// Headers of the client's that a provider of its dialect is told, looked up only where there may be some.

@@ -352,7 +352,9 @@ export function call_template(number, headText, secretText) {
 // `Headers` are kept: making them from texts for every call costs a tenth of a pass-through.
 function ready(call, env) {
   const headers = headersOf(call.pairs);
-  if (call.name !== undefined) {
+  if (call.scheme[0] === "binding") {
+    if (typeof env[call.name]?.run !== "function") return false;
+  } else if (call.name !== undefined) {
     // A secret piped in from a file often ends in a line break, which no header may hold.
     const secret = env[call.name]?.trim?.();
     if (typeof secret !== "string" || secret === "") return false;
@@ -436,6 +438,7 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
   const start = () => {
     if (played) return play(JSON.parse(new TextDecoder().decode(payload)), abort.signal);
     if (target.scheme.length === 0) return fetch(url, init);
+    if (target.scheme[0] === "binding") return runBound(env[target.name], payload, headers, abort?.signal);
     return authorize(target.scheme, target.secret, { url, headers, body: payload }).then((authorized) => {
       // Its time may be over by now.
       if (over) return;
@@ -448,6 +451,15 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
     clearTimeout(timer);
     resume(id, born, op, -1, String(error?.message ?? error), EMPTY);
   });
+}
+
+// Workers AI's binding takes objects and gives, as asked here, the answer as it came: status, body, stream.
+// https://developers.cloudflare.com/workers-ai/configuration/bindings/ (read 2026-11-21); the options that are not there are
+// those of workerd's src/cloudflare/internal/ai-api.ts.
+async function runBound(binding, payload, headers, signal) {
+  const { model, ...inputs } = JSON.parse(new TextDecoder().decode(payload));
+  const options = { returnRawResponse: true, extraHeaders: Object.fromEntries(headers) };
+  return binding.run(model, inputs, signal === undefined ? options : { ...options, signal });
 }
 
 // Some servers repeat the credential in their errors, and errors go to clients, the log and the ledger.

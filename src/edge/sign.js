@@ -22,10 +22,18 @@ export async function authorize([kind, ...rest], secret, call) {
 // ── AWS Signature Version 4 ──────────────────────────────────────────────────────────────────────────────────────────
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html (read 2026-11-21)
 
+/**
+ * Bedrock's own API keys, for a long or a short time. They are shown, not signed with; nothing else is, for a key pair
+ * must never leave. https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html; how they begin:
+ * https://github.com/gitleaks/gitleaks, config/gitleaks.toml (both read 2026-11-21).
+ */
+const BEDROCK_KEY = /^(ABSK[A-Za-z0-9+/]{50,}={0,2}|bedrock-api-key-[A-Za-z0-9+/]{50,}={0,2})$/;
+
 async function awsSigV4(secret, region, service, { method = "POST", url, headers, body }) {
+  if (BEDROCK_KEY.test(secret)) return { headers: [["authorization", `Bearer ${secret}`]], secrets: [] };
   const [id, key, ...token] = secret.split(":");
   if (!id || !key || token.length > 1 || token[0] === "") {
-    throw new Error("the AWS secret is not of the form ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN");
+    throw new Error("the AWS secret is not of the form ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN, nor an API key of Bedrock's");
   }
   const { host } = new URL(url);
   const when = new Date().toISOString().replace(/[-:]|\.\d+/g, "");

@@ -139,8 +139,10 @@ fn answer_template(headers: &Headers) -> (u32, String) {
 fn call_template(call: &Outgoing) -> u32 {
     let mut text = String::with_capacity(512);
     push_line(&mut text, &call.url);
+    let is_bound = call.credential.as_ref().is_some_and(|credential| credential.scheme == Scheme::Binding);
+    let always = ALWAYS.into_iter().filter(|_| !is_bound);
     for (name, value) in
-        call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(ALWAYS)
+        call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(always)
     {
         push_line(&mut text, name);
         push_line(&mut text, value);
@@ -154,6 +156,7 @@ fn call_template(call: &Outgoing) -> u32 {
             Scheme::Header => &[],
             Scheme::AwsSigV4 { region, service } => &["aws_sigv4", region, service],
             Scheme::GoogleServiceAccount { scope } => &["google_service_account", scope],
+            Scheme::Binding => &["binding"],
         };
         for line in scheme {
             push_line(&mut text, line);

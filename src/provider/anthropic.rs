@@ -29,16 +29,22 @@ pub static ANTHROPIC: Provider = Provider {
         Endpoint::of(Format::CountTokens(Dialect::Anthropic), "/messages/count_tokens"),
     ],
     stream_usage: false,
-    can: &[
-        Ability::Tools,
-        Ability::ParallelTools,
-        Ability::Images,
-        Ability::Pdf,
-        Ability::Schema,
-        Ability::Reasoning,
-        Ability::Cache,
-    ],
-    cannot: &[Ability::Audio, Ability::Logprobs, Ability::Choices, Ability::Seed],
+    can: CAN,
+    cannot: CANNOT,
     source: "https://platform.claude.com/docs/en/api/messages",
     ..OPENAI_COMPATIBLE
 };
+
+/// What its models can do, wherever they are called.
+pub(super) const CAN: &[Ability] = &[
+    Ability::Tools,
+    Ability::ParallelTools,
+    Ability::Images,
+    Ability::Pdf,
+    Ability::Schema,
+    Ability::Reasoning,
+    Ability::Cache,
+];
+
+/// What none of them does.
+pub(super) const CANNOT: &[Ability] = &[Ability::Audio, Ability::Logprobs, Ability::Choices, Ability::Seed];

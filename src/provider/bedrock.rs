@@ -1,5 +1,7 @@
 //! Amazon Bedrock's Converse. <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html>
-//! (read 2026-11-21). Requests are signed; a stream is AWS's binary event stream.
+//! (read 2026-11-21). Requests are signed, or show an API key of Bedrock's if that is what the secret holds
+//! (<https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html>, read 2026-11-21); a stream is AWS's binary
+//! event stream.
 //!
 //! Model names are ids (`amazon.nova-lite-v1:0`), inference profiles (`us.anthropic.…`, `global.…`) or ARNs.
 

@@ -1,5 +1,5 @@
 //! Cloudflare Workers AI over REST. <https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility>
-//! (read 2026-11-21). To do: the Worker's own `AI` binding, which needs neither account nor token.
+//! (read 2026-11-21). The Worker's own `AI` binding, which needs neither account nor token, is `workers_ai`.
 
 use super::{OPENAI_COMPATIBLE, Provider, Setting, ability::Ability, endpoint::Endpoint};
 
@@ -16,7 +16,11 @@ pub static CLOUDFLARE: Provider = Provider {
     secret: Some("CLOUDFLARE_API_TOKEN"),
     endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     health: None,
-    can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed],
+    can: CAN,
     source: "https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility",
     ..OPENAI_COMPATIBLE
 };
+
+/// What its models can do, however they are called.
+pub(super) const CAN: &[Ability] =
+    &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed];

@@ -21,6 +21,8 @@ pub enum Operation {
 pub enum Format {
     /// Of a conversation.
     Chat(Dialect),
+    /// Of a conversation at Workers AI: asked in OpenAI's form, answered in that or its own.
+    WorkersAi,
     /// Of embeddings.
     Embed(EmbedFormat),
     /// Of a ranking.
@@ -38,6 +40,16 @@ pub enum EmbedFormat {
     Gemini,
     /// `texts` and `input_type`, answered by `embeddings.float`.
     Cohere,
+    /// `text`, answered by `data`, a list of vectors.
+    WorkersAi,
+}
+
+impl Format {
+    /// Whether no client speaks it, so that requests and answers are written anew for everyone.
+    #[must_use]
+    pub const fn is_providers_own(self) -> bool {
+        matches!(self, Self::WorkersAi | Self::Embed(EmbedFormat::WorkersAi))
+    }
 }
 
 /// A wire format of rankings.
@@ -54,7 +66,8 @@ pub enum RerankFormat {
 pub struct Endpoint {
     /// What is asked, and how.
     pub dialect: Format,
-    /// Below the base URL. `{model}` stands for the provider's name of the model, other names in braces for settings.
+    /// Below the base URL. `{model}` stands for the provider's name of the model, `{action}` for what Google calls a request
+    /// for vectors, which depends on model and request; other names in braces stand for settings.
     pub path: &'static str,
     /// The path of a stream, if it is another.
     pub path_stream: Option<&'static str>,
@@ -84,20 +97,27 @@ impl Endpoint {
     #[must_use]
     pub const fn operation(&self) -> Operation {
         match self.dialect {
-            Format::Chat(_) => Operation::Chat,
+            Format::Chat(_) | Format::WorkersAi => Operation::Chat,
             Format::Embed(_) => Operation::Embed,
             Format::Rerank(_) => Operation::Rerank,
             Format::CountTokens(_) => Operation::CountTokens,
         }
     }
 
-    /// The conversation's dialect, of chat and token counting.
+    /// The dialect in which a conversation is asked, of chat and token counting.
     #[must_use]
     pub const fn chat(&self) -> Option<Dialect> {
         match self.dialect {
             Format::Chat(dialect) | Format::CountTokens(dialect) => Some(dialect),
+            Format::WorkersAi => Some(Dialect::OpenAiChat),
             Format::Embed(_) | Format::Rerank(_) => None,
         }
+    }
+
+    /// Whether the path names the model.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        placeholders(self.path).any(|name| name == "model")
     }
 
     /// The path of a call, with its query if it has one.

@@ -27,6 +27,7 @@ fn what_stands_in_braces_is_a_setting_and_every_setting_is_used() {
             .chain(provider.elsewhere.iter().map(|other| other.base_url));
         let mut used: BTreeSet<&str> = templates.flat_map(endpoint::placeholders).collect();
         used.remove("model");
+        used.remove("action");
         assert_eq!(used, declared, "{}", provider.name);
         for other in provider.elsewhere {
             assert!(declared.contains(other.setting), "{}", provider.name);
@@ -106,6 +107,15 @@ fn settings_make_the_base_url() {
         vertex("eu"),
         "https://aiplatform.eu.rep.googleapis.com/v1/projects/p-1/locations/eu/publishers/google"
     );
+    let at = |kind, location| home(kind, &[("location", location), ("project", "p-1")]);
+    assert_eq!(
+        at("vertex-anthropic", "europe-west1"),
+        "https://europe-west1-aiplatform.googleapis.com/v1/projects/p-1/locations/europe-west1/publishers/anthropic"
+    );
+    assert_eq!(
+        at("vertex-openai", "global"),
+        "https://aiplatform.googleapis.com/v1/projects/p-1/locations/global/endpoints/openapi"
+    );
     assert_eq!(home("alibaba", &[("region", "cn")]), "https://dashscope.aliyuncs.com/compatible-mode/v1");
     assert_eq!(home("alibaba", &[("region", "us")]), "https://dashscope-us.aliyuncs.com/compatible-mode/v1");
 }
@@ -117,7 +127,7 @@ fn a_provider_with_a_home_and_nothing_to_say_is_there_without_being_configured()
         .filter(|provider| provider.base_url.is_some() && provider.default_settings().is_some())
         .map(|provider| provider.name)
         .collect();
-    for name in ["openai", "anthropic", "gemini", "alibaba", "mock"] {
+    for name in ["openai", "anthropic", "gemini", "alibaba", "workers-ai", "mock"] {
         assert!(ready.contains(&name), "{name}");
     }
     for name in ["azure", "azure-deployments", "bedrock", "vertex", "cloudflare", "vllm", "openai-compatible"]

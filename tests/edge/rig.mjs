@@ -31,7 +31,7 @@ export class AdminError extends Error {
 
 /**
  * Starts a gateway. Options: isolates (1), vars, crossings (count them), graceMs (hold grace), build (another build's
- * directory, or one for each isolate), migrations, ledgers (D1 databases besides DB).
+ * directory, or one for each isolate), migrations, ledgers (D1 databases besides DB), ai (a fake of Workers AI: its URL).
  */
 export async function startGateway(options = {}) {
   const gateway = new Gateway(options);
@@ -40,7 +40,7 @@ export async function startGateway(options = {}) {
 }
 
 class Gateway {
-  constructor({ isolates = 1, vars = {}, crossings = false, graceMs, ledgers = 0, build = BUILD, migrations = process.env.EDGEHOLD_MIGRATIONS }) {
+  constructor({ isolates = 1, vars = {}, crossings = false, graceMs, ledgers = 0, ai, build = BUILD, migrations = process.env.EDGEHOLD_MIGRATIONS }) {
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), "edgehold-test-"));
     this.adminToken = `admin-${randomBytes(12).toString("hex")}`;
     this.logFile = path.join(this.dir, "log");
@@ -51,6 +51,7 @@ class Gateway {
       ports: Array(isolates).fill(0),
       crossings,
       ledgers,
+      ai,
       vars: { ADMIN_TOKEN: this.adminToken, EDGEHOLD_LEASE_MS: 2_000, UP_KEY: "sk-up-secret", UP2_KEY: "sk-up2-secret", ...(graceMs ? { EDGEHOLD_HOLD_GRACE_MS: graceMs } : {}), ...vars },
     };
     this.waiting = new Map();

@@ -63,7 +63,7 @@ describe("AWS Signature Version 4", () => {
     });
   }
 
-  for (const secret of ["AKID", "AKID:", ":SECRETKEY", "AKID:SECRETKEY:", "AKID:SECRETKEY:TOKEN:MORE"]) {
+  for (const secret of ["AKID", "ABSKSHORT", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "AKID:", ":SECRETKEY", "AKID:SECRETKEY:", "AKID:SECRETKEY:TOKEN:MORE"]) {
     it(`says what is wrong with ${secret.length} characters that are no secret, and not what they are`, async () => {
       const call = { url: "https://a.example/", headers: new Headers(), body: new Uint8Array() };
       await assert.rejects(authorize(["aws_sigv4", "us-east-1", "bedrock"], secret, call), (error) => {
@@ -71,6 +71,13 @@ describe("AWS Signature Version 4", () => {
         assert.ok(!error.message.includes(secret) && !error.message.includes("SECRETKEY:") && !error.message.includes("AKID:"), error.message);
         return true;
       });
+    });
+  }
+
+  for (const key of [`ABSK${"QmVkcm9ja0FQSUtleS".repeat(6)}==`, `bedrock-api-key-${Buffer.from("bedrock.amazonaws.com/?Action=CallWithBearerToken&X-Amz-Algorithm=x&Version=1").toString("base64")}`]) {
+    it(`shows an API key of Bedrock's (${key.slice(0, 4)}…) as it is`, async () => {
+      const call = { url: "https://a.example/", headers: new Headers(), body: new Uint8Array() };
+      assert.deepEqual(await authorize(["aws_sigv4", "us-east-1", "bedrock"], key, call), { headers: [["authorization", `Bearer ${key}`]], secrets: [] });
     });
   }
 

@@ -30,7 +30,7 @@ pub(super) fn tokens(images: &Images, reader: Reader<'_>) -> Option<u64> {
     }
     let rule = match reader.kind {
         "openai" => openai(reader.model)?,
-        "anthropic" => anthropic(reader.model)?,
+        "anthropic" | "vertex-anthropic" => anthropic(reader.model)?,
         _ => return None,
     };
     let of = |count: u64, tokens: Option<u64>| {
@@ -119,8 +119,9 @@ fn anthropic(model: &str) -> Option<Rule> {
     }
 }
 
-/// A dated snapshot follows the rule of its model.
+/// A dated snapshot follows the rule of its model. (Vertex AI dates as in `claude-sonnet-4-5@20250929`.)
 fn undated(model: &str) -> &str {
+    let model = model.split('@').next().unwrap_or(model);
     crate::settle::price::base_of_snapshot(model).unwrap_or(model)
 }
 

@@ -94,6 +94,15 @@ fn read_one(entry: &Named<'_>, problems: &mut Problems) -> Option<ProviderPolicy
     let output_cap_field = get("output_cap_field").and_then(|field| read_output_cap_field(field, problems));
 
     let kind = kind?;
+    if let Some(binding) = kind.binding() {
+        for field in [get("base_url"), get("api_key")].into_iter().flatten() {
+            let message = format!(
+                "the kind {} is asked through the Worker's binding {binding}; it has neither address nor credential",
+                kind.name
+            );
+            field.refuse("nothing here", message, problems);
+        }
+    }
     let settings = read_settings(field, fields.as_ref(), kind, base_url.is_some(), problems);
     let home = settings.as_ref().and_then(|settings| kind.home(settings));
     let base_url = match (base_url, home) {

@@ -1,6 +1,6 @@
 //! The table as text: a model's line is found by binary search and its prices are read where they are used.
 //!
-//! 1,430 models are 100 kB of text (as statics of eight prices for each level they would be 270 kB), and nothing is
+//! 1,480 models are 100 kB of text (as statics of eight prices for each level they would be 270 kB), and nothing is
 //! done with it when an isolate starts. A request reads a few levels of a few lines.
 
 use super::{Rates, table};

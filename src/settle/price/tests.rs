@@ -65,6 +65,8 @@ fn every_kind_with_models_of_its_own_has_prices_for_them() {
         ("anthropic", 14),
         ("gemini", 20),
         ("vertex", 10),
+        ("vertex-anthropic", 24),
+        ("vertex-openai", 14),
         ("azure", 150),
         ("bedrock", 200),
         ("mistral", 40),

@@ -49,12 +49,12 @@ pub fn read(body: &[u8]) -> Result<Answer, Corrupt> {
 }
 
 /// A usage object, if it has totals.
-pub(super) fn read_usage(value: &Value) -> Option<Reported> {
+pub(in crate::dialect) fn read_usage(value: &Value) -> Option<Reported> {
     let json = value.to_string();
     response::usage(&json).map(|usage| Reported { usage, json, cost_nanousd: None })
 }
 
-pub(super) fn read_finish(word: &str) -> Finish {
+pub(in crate::dialect) fn read_finish(word: &str) -> Finish {
     match word {
         "stop" | "eos" => Finish::Stop,
         "length" | "model_length" => Finish::Length,

@@ -249,7 +249,9 @@ fn write_assistant(
         // Mistral's own shape of thoughts (<https://docs.mistral.ai/capabilities/reasoning>, read 2026-11-21).
         let thinking = json!([{"type": "text", "text": std::mem::take(&mut thoughts)}]);
         json!([{"type": "thinking", "thinking": thinking}, {"type": "text", "text": said}])
-    } else if said.is_empty() && !(calls.is_empty() && refusal.is_empty()) {
+    } else if said.is_empty() && !(calls.is_empty() && refusal.is_empty()) && order.kind != "workers-ai" {
+        // Workers AI's binding takes no `null` here (<https://github.com/cloudflare/ai>,
+        // packages/workers-ai-provider/src/utils.ts, read 2026-11-21).
         Value::Null
     } else {
         json!(said)
