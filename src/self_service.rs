@@ -5,15 +5,15 @@ use crate::{
     admit::wire::{Command, KeyRecord, Reply},
     authenticate::authenticate,
     config::policy::{Condition, Policy},
-    model::{id::RequestId, time::Timestamp},
+    model::{id::RequestId, money::PicoUsd, time::Timestamp},
     pipeline,
     ports::{AnswerBody, ClientRequest, Fault, World},
     provider::PROVIDERS,
     refusal::Refusal,
     route,
-    settle::row::LedgerRow,
+    settle::{price::Headline, row::LedgerRow},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
 /// Answers one of the self-service paths.
@@ -66,15 +66,30 @@ fn entry(policy: &Policy, id: &str) -> Value {
     let first = policy.resolve(id).and_then(|targets| targets.into_iter().next());
     let price = first.and_then(|target| route::stop(policy, target)).and_then(|stop| stop.price);
     if let (Some(members), Some(price)) = (entry.as_object_mut(), price) {
-        let (input, output) = price.headline();
+        let shown = price.headline();
         members.insert("context_tokens".to_owned(), json!(price.context_tokens));
         members.insert("output_tokens".to_owned(), json!(price.output_tokens));
-        members.insert(
-            "pricing".to_owned(),
-            json!({"input_usd_per_million": input.per_million(), "output_usd_per_million": output.per_million()}),
-        );
+        members.insert("pricing".to_owned(), pricing(&shown));
     }
     entry
+}
+
+/// Prices as decimal text. What is billed beside words, and what batches cost at the provider, is there where it is known.
+fn pricing(shown: &Headline) -> Value {
+    let mut prices = Map::new();
+    let mut put = |name: &str, price: Option<String>| {
+        prices.extend(price.map(|price| (name.to_owned(), json!(price))));
+    };
+    put("input_usd_per_million", Some(shown.input.per_million()));
+    put("output_usd_per_million", Some(shown.output.per_million()));
+    put("image_output_usd_per_million", shown.output_image.map(PicoUsd::per_million));
+    put("request_usd", shown.request.map(PicoUsd::each));
+    put("image_usd", shown.image.map(PicoUsd::each));
+    if let Some((input, output)) = shown.batch {
+        let batch = json!({"input_usd_per_million": input.per_million(), "output_usd_per_million": output.per_million()});
+        prices.insert("batch".to_owned(), batch);
+    }
+    Value::Object(prices)
 }
 
 /// Names a caller may use: aliases, models that routes ask for or lead to.
@@ -245,7 +260,8 @@ mod tests {
         assert_eq!((&fast["context_tokens"], &fast["output_tokens"]), (&json!(128_000), &json!(16_384)));
         assert_eq!(
             fast["pricing"],
-            json!({"input_usd_per_million": "0.18", "output_usd_per_million": "0.72"})
+            json!({"input_usd_per_million": "0.18", "output_usd_per_million": "0.72",
+                   "batch": {"input_usd_per_million": "0.09", "output_usd_per_million": "0.36"}})
         );
         // A size the table does not know, and a model without a price.
         let sonar = entry(&policy, "perplexity/perplexity/sonar");

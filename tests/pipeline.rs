@@ -732,6 +732,86 @@ fn a_service_tier_that_the_operators_price_does_not_cover_is_refused() {
     }
 }
 
+/// A picture given, a picture made, and a fee.
+#[test]
+fn what_is_billed_beside_words_is_held_and_charged() {
+    let policy = POLICY.replace(
+        "  two/small: { input: 1, output: 2,",
+        "  two/small: { input: 1, output: 2, image_output: 30, per_request: 0.01, per_image: 0.002,",
+    );
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
+    let sent = json!({"model": "small", "max_tokens": 100, "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "like these"}, picture, picture]}]})
+    .to_string();
+    let counted = json!({"prompt_tokens": 10, "completion_tokens": 95, "total_tokens": 105,
+        "completion_tokens_details": {"image_tokens": 90}});
+    let answered = json!({"id": "a", "usage": counted, "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "here"}}]});
+    let body = answered.to_string().into_bytes();
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([Played::Answer { status: 200, retry_after: "", body, after_ms: 5 }]);
+    assert_eq!(fake.ask(&sent).status, 200);
+    let pieces = 10_000_000 + 2 * 2_000_000;
+    let row = &fake.rows()[0];
+    assert_eq!(row.cost_nanousd, NanoUsd(10 * IN + 5 * OUT + 90 * 30_000 + pieces));
+    assert_eq!((row.output_tokens, row.tokens()), (95, 105));
+    let held = fake.told.borrow()[0].bound.unwrap();
+    assert_eq!(held, NanoUsd(100_000 * IN + 100 * 30_000 + pieces), "the pictures' size is not known");
+
+    // Who was not called takes no fee; who broke off is charged the bound.
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([status(429)]);
+    fake.ask(&sent);
+    assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd::ZERO);
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([stream(vec![role(), delta("he")], Ending::Break)]);
+    fake.ask(&sent.replacen('{', r#"{"stream":true,"#, 1));
+    assert_eq!(fake.rows()[0].cost_nanousd, held);
+}
+
+/// Google's client says that it wants pictures.
+#[test]
+fn pictures_are_made_where_the_price_knows_them() {
+    const CONFIG: &str = r#"
+providers: { gemini: { base_url: "https://g.example/v1beta", api_key: none } }
+routes: [{ name: all }]
+prices: { gemini/mine: { input: 1, output: 2, context_tokens: 100000, output_tokens: 1000 } }
+"#;
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "a cat"}]}],
+        "generationConfig": {"responseModalities": ["TEXT", "IMAGE"], "maxOutputTokens": 2000}});
+    let made = json!({"responseId": "r", "candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model",
+            "parts": [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]}}],
+        "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1290, "totalTokenCount": 1293,
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}]}});
+    for (model, expected) in [
+        ("gemini/gemini-2.5-flash-image", Ok(3 * 300 + 1_290 * 30_000)),
+        ("gemini/mine", Ok(3 * 1_000 + 1_290 * 2_000)),
+        ("gemini/gemini-2.5-flash", Err("says nothing of pictures in an answer")),
+    ] {
+        let fake = Fake::new(CONFIG);
+        fake.budget(10_000_000_000);
+        let answer = made.to_string().into_bytes();
+        fake.play([Played::Answer { status: 200, retry_after: "", body: answer.clone(), after_ms: 5 }]);
+        let path = format!("/v1beta/models/{}:generateContent", model.replace('/', "%2F"));
+        let got = fake.serve(&asked_at(&fake, &path, &body));
+        match expected {
+            Ok(cost) => {
+                assert_eq!((got.status, &got.body), (200, &answer), "{model}");
+                assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(cost), "{model}");
+                assert!(fake.told.borrow()[0].bound.unwrap() >= NanoUsd(cost));
+            }
+            Err(message) => {
+                let error = got.json()["error"]["message"].to_string();
+                assert!(got.status == 400 && error.contains(message), "{model}: {error}");
+                assert!(fake.calls.borrow().is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn an_earlier_attempts_cost_is_held_beside_the_next_one() {
     // A time-out of the headers (1 s) is charged for its prompt.

@@ -163,7 +163,7 @@ pub(super) fn show_citation(citation: &Citation) -> Option<Value> {
 
 /// OpenAI's usage object of disjoint classes.
 pub(crate) fn show_usage(usage: &Usage) -> Value {
-    json!({
+    let mut shown = json!({
         "prompt_tokens": usage.input_total(),
         "completion_tokens": usage.output_total(),
         "total_tokens": usage.total(),
@@ -178,7 +178,14 @@ pub(crate) fn show_usage(usage: &Usage) -> Value {
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,
         },
-    })
+    });
+    // No name of OpenAI's own: only where there is something to tell.
+    if usage.output_image > 0
+        && let Some(Value::Object(details)) = shown.get_mut("completion_tokens_details")
+    {
+        details.insert("image_tokens".to_owned(), json!(usage.output_image));
+    }
+    shown
 }
 
 /// An answer for a client that speaks chat.
