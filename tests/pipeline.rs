@@ -20,12 +20,13 @@ use edgehold::{
     dialect::{Dialect, openai_chat::request::ChatRequest},
     model::{money::NanoUsd, time::Timestamp},
     ports::ClientRequest,
+    service,
     settle::row::Outcome,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{Answered, Ending, Fake, LedgerFault, Played, T0};
+use support::{Answered, Ending, Fake, LedgerFault, Played, T0, once};
 
 /// A token in costs 1,000 nano-dollars, a token out 2,000, everywhere but at `dear`.
 const POLICY: &str = r#"
@@ -1361,6 +1362,125 @@ fn surfaces() -> [(&'static str, Value, Dialect); 5] {
 
 fn asked_at(fake: &Fake, path: &str, body: &Value) -> ClientRequest {
     ClientRequest { path: path.to_owned(), ..fake.request(&body.to_string()) }
+}
+
+/// Lists and single models in the words of whoever asks, errors too.
+#[test]
+fn models_are_listed_as_each_sdk_expects() {
+    const CONFIG: &str =
+        "models: {fast: openai/gpt-4o-mini}\nroutes: [{name: all, match: {model: [fast, openai/gpt-4o]}}]\n";
+    let ask = |path: &str, headers: &[(&str, &str)], known: bool| {
+        let fake = Fake::new(CONFIG);
+        for (name, value) in headers {
+            fake.client_headers.borrow_mut().insert((*name).to_owned(), (*value).to_owned());
+        }
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut request = fake.request("");
+        (request.method, request.path, request.query) = ("GET".into(), path.into(), query.into());
+        if !known {
+            request.credentials = vec!["Bearer nobody".to_owned()];
+        }
+        once(service::handle(&fake, &request));
+        fake.answers.borrow()[0].clone()
+    };
+    let get = |path: &str, headers: &[(&str, &str)], known: bool| {
+        let got = ask(path, headers, known);
+        (got.status, got.json())
+    };
+    let google = [("x-goog-api-key", "eh_…")];
+    let anthropic = [("anthropic-version", "2023-06-01"), ("x-api-key", "eh_…")];
+
+    let (status, list) = get("/v1/models", &[], true);
+    assert_eq!((status, &list["object"]), (200, &json!("list")));
+    assert!(list["data"].as_array().unwrap().iter().any(|model| model["id"] == "openai/gpt-4o"));
+    let (status, one) = get("/v1/models/openai%2Fgpt-4o", &[], true);
+    assert_eq!((status, &one["id"], &one["object"]), (200, &json!("openai/gpt-4o"), &json!("model")));
+
+    let (_, page) = get("/v1/models?limit=1&after_id=claude-sonnet", &anthropic, true);
+    assert_eq!((&page["data"][0]["type"], &page["data"][0]["id"]), (&json!("model"), &json!("fast")));
+    assert_eq!(
+        (&page["first_id"], &page["last_id"], &page["has_more"]),
+        (&json!("fast"), &json!("fast"), &json!(true))
+    );
+    assert_eq!(get("/v1/models/fast", &anthropic, true).1["display_name"], "fast");
+
+    for (path, headers) in [("/v1beta/models", &[][..]), ("/v1/models", &google[..])] {
+        let (status, page) = get(&format!("{path}?pageSize=1"), headers, true);
+        assert_eq!((status, page["models"].as_array().unwrap().len()), (200, 1), "{path}");
+        assert!(page["nextPageToken"].is_string());
+        assert_eq!(get(&format!("{path}/fast"), headers, true).1["name"], "models/fast");
+    }
+
+    for (path, headers, dialect) in [
+        ("/v1/models", &[][..], Dialect::OpenAiChat),
+        ("/v1/models", &anthropic[..], Dialect::Anthropic),
+        ("/v1beta/models", &[][..], Dialect::Gemini),
+    ] {
+        for (path, known, expected) in [(format!("{path}/nobody"), true, 404), (path.to_owned(), false, 401)]
+        {
+            let got = ask(&path, headers, known);
+            assert_eq!(got.status, expected, "{path} {dialect:?}");
+            assert!(has_form_of(dialect, &got), "{}", got.text());
+        }
+    }
+    assert_eq!(get("/v1beta/models/fast:generateContent", &[], true).0, 405);
+}
+
+/// What only the provider that stored it can resolve is refused elsewhere, with what to send instead.
+#[test]
+fn a_refusal_of_stored_state_says_what_to_send() {
+    for (more, param, advice) in [
+        (
+            json!({"input": [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "go on"}]}),
+            "input",
+            "providerOptions: { openai: { store: false } }",
+        ),
+        (
+            json!({"input": "go on", "previous_response_id": "resp_1"}),
+            "previous_response_id",
+            "earlier messages, calls and results in 'input'",
+        ),
+        (
+            json!({"input": "go on", "conversation": "conv_1"}),
+            "conversation",
+            "earlier messages, calls and results in 'input'",
+        ),
+        // Not even at home: it may bring tools that the provider runs.
+        (json!({"input": "go on", "prompt": {"id": "pmpt_1"}}), "prompt", "Leave it out"),
+    ] {
+        let mut body = json!({"model": "small", "max_output_tokens": 100});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let fake = Fake::new(POLICY);
+        let got = fake.serve(&asked_at(&fake, "/v1/responses", &body));
+        assert_eq!((got.status, got.code().as_str()), (400, "unsupported_parameter"), "{param}");
+        let error = &got.json()["error"];
+        assert_eq!(error["param"], param);
+        assert!(error["message"].as_str().unwrap().contains(advice), "{error}");
+        assert!(fake.calls.borrow().is_empty());
+    }
+    // At home it goes as it came, and the model's whole context is held.
+    for state in [json!({"conversation": "conv_1"}), json!({"previous_response_id": "resp_1"})] {
+        let mut body = json!({"model": "one/m", "input": "go on", "max_output_tokens": 100});
+        body.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        let answer = json!({"id": "resp_2", "object": "response", "status": "completed", "model": "m", "output": [
+            {"type": "message", "id": "msg_2", "role": "assistant", "status": "completed",
+             "content": [{"type": "output_text", "text": "on", "annotations": []}]}],
+            "usage": {"input_tokens": 50, "output_tokens": 2, "total_tokens": 52}});
+        let fake = Fake::new(POLICY);
+        fake.budget(1_000_000_000);
+        fake.play([Played::Answer {
+            status: 200,
+            retry_after: "",
+            body: answer.to_string().into_bytes(),
+            after_ms: 5,
+        }]);
+        let got = fake.serve(&asked_at(&fake, "/v1/responses", &body));
+        assert_eq!(got.status, 200, "{}", got.text());
+        assert_eq!(last_sent(&fake)["input"], "go on");
+        assert!(state.as_object().unwrap().iter().all(|(name, value)| &last_sent(&fake)[name] == value));
+        assert_eq!(fake.told.borrow()[0].bound, Some(NanoUsd(100_000 * IN + 100 * OUT)));
+        assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(50 * IN + 2 * OUT));
+    }
 }
 
 /// Whether an error has the members its dialect's SDKs look for.

@@ -21,7 +21,6 @@ const UNMETERED: &[&str] = &[
     "speed",
     "inference_geo",
     "background",
-    "conversation",
     "plugins",
     "models",
     "route",
@@ -85,7 +84,7 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
             let unknown = |part: &Part| is_unknown(part) || by_model && matches!(part.body, Body::Media(_));
             turn.parts.iter().any(unknown) || remembers(turn)
         })
-        || ["previous_response_id", "prompt", "cachedContent", "cached_content"]
+        || ["previous_response_id", "conversation", "cachedContent", "cached_content"]
             .iter()
             .any(|name| request.extras.contains_key(*name));
     chat.input.instructed |= !request.tools.is_empty() || request.format.is_some();
@@ -95,6 +94,7 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
         .iter()
         .copied()
         .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
+        .or_else(|| has_stored_prompt(&request).then_some("prompt"))
         .or_else(|| compacts(&request).then_some("context_management"))
         .or_else(|| modalities.is_some_and(|wanted| !is_text_or_pictures(wanted)).then_some(MODALITIES))
         .or_else(|| {
@@ -164,6 +164,12 @@ fn payload_bytes(part: &Part) -> usize {
         Body::ToolResult(result) => result.parts.iter().map(payload_bytes).sum(),
         _ => 0,
     }
+}
+
+/// Whether a prompt stored at OpenAI is asked for: it may bring tools that the provider runs
+/// (<https://openai.github.io/openai-agents-python/ref/agent>, read 2026-11-21).
+fn has_stored_prompt(request: &Request) -> bool {
+    request.dialect == Dialect::OpenAiResponses && request.extras.contains_key("prompt")
 }
 
 /// Whether the provider is to sum up the conversation, which is another answer, billed beside this one.
