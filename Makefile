@@ -50,9 +50,7 @@ fuzz: ## look for input that breaks a reader, ten minutes for each: 3.5 hours (F
 	@for target in $(FUZZ_TARGETS); do bash scripts/fuzz.sh "$$target" "$(or $(FUZZ_SECONDS),600)"; done
 
 compare: ## compare what chat clients are told with what LiteLLM tells them of the same recorded bytes (installs LiteLLM, 340 MB; docs/differential.md)
-	@cargo build --quiet --example translate
-	@test -x .tools/litellm/bin/python || { python3 -m venv .tools/litellm && .tools/litellm/bin/python -m pip install --quiet litellm==1.106.2 boto3==1.44.5; }
-	@.tools/litellm/bin/python scripts/differential.py $(ARGS)
+	@bash scripts/compare.sh $(ARGS)
 
 deploy: build ## deploy to your Cloudflare account (DRY_RUN=1: show what would be uploaded, touch nothing)
 	@DRY_RUN="$(DRY_RUN)" bash scripts/deploy.sh

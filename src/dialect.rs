@@ -30,11 +30,13 @@ use crate::{
     model::{
         answer::{Answer, Delta, Failure},
         request::Request,
+        usage::Usage,
     },
     refusal::Refusal,
     stream::sse::{Event, Framer},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A wire format of conversations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -229,6 +231,20 @@ pub fn write_answer(dialect: Dialect, answer: &Answer, show: &Show) -> Vec<u8> {
         Dialect::Bedrock => bedrock::response::write(answer, show),
         Dialect::Cohere => cohere::response::write(answer, show),
     }
+}
+
+/// What a provider's usage object can be read as, whichever dialect it is of.
+#[must_use]
+pub fn usages(text: &str) -> Vec<Usage> {
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    let reported = [
+        anthropic::response::read_usage(&value),
+        openai_responses::response::usage(&value),
+        gemini::usage::read(&value),
+        bedrock::read_usage(&value),
+    ];
+    let converted = reported.into_iter().flatten().map(|reported| reported.usage);
+    openai_chat::response::usage(text).into_iter().chain(converted).collect()
 }
 
 /// Reads a provider's stream.

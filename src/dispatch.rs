@@ -97,6 +97,7 @@ const fn empty() -> Usage {
         output: 0,
         reasoning: 0,
         output_audio: 0,
+        output_image: 0,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod provider;
 
 // Surfaces beside the path: which one, what a key may know, what the operator may do.
 pub mod admin;
+pub mod listing;
 pub mod self_service;
 pub mod service;
 

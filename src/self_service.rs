@@ -4,99 +4,53 @@ use crate::{
     admin::{self, parameter},
     admit::wire::{Command, KeyRecord, Reply},
     authenticate::authenticate,
-    config::policy::{Condition, Policy},
+    dialect::Dialect,
+    listing::{self, Wanted},
     model::{id::RequestId, time::Timestamp},
     pipeline,
     ports::{AnswerBody, ClientRequest, Fault, World},
-    provider::PROVIDERS,
     refusal::Refusal,
-    route,
     settle::row::LedgerRow,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 /// Answers one of the self-service paths.
 pub async fn handle<W: World>(world: &W, request: &ClientRequest, path: &str) {
-    match answer(world, request, path).await {
+    let wanted = Wanted::of(path);
+    let dialect = wanted.as_ref().map_or(Dialect::OpenAiChat, |_| listing::dialect(world, path));
+    match answer(world, request, path, dialect, wanted).await {
         Ok(body) => {
             let headers = vec![("content-type", "application/json".to_owned())];
             world.respond(200, headers, AnswerBody::Text(body.to_string()));
         }
         Err(refusal) => {
-            pipeline::refuse(world, &RequestId::mint(world.now().0, world.random()), &refusal);
+            let id = RequestId::mint(world.now().0, world.random());
+            pipeline::refuse_in(world, dialect, &id, &refusal);
         }
     }
 }
 
-async fn answer<W: World>(world: &W, request: &ClientRequest, path: &str) -> Result<Value, Refusal> {
+async fn answer<W: World>(
+    world: &W,
+    request: &ClientRequest,
+    path: &str,
+    dialect: Dialect,
+    wanted: Option<Wanted>,
+) -> Result<Value, Refusal> {
     // What the object is asked anyway is asked of it whole; a revoked key learns nothing here.
     let key = authenticate(world, request, path == "/v1/key" || path.starts_with("/v1/requests/")).await?;
-    if path == "/v1/key" {
-        return describe(world, &key, parameter(request, "user")).await;
+    if let Some(wanted) = wanted {
+        let policy = world.policy().await.map_err(unavailable)?;
+        return listing::answer(&policy, &key, request, dialect, &wanted);
     }
-    if let Some(id) = path.strip_prefix("/v1/requests/") {
-        return find(world, &key, id).await;
-    }
-    let policy = world.policy().await.map_err(unavailable)?;
-    let entry = |id: &str| entry(&policy, id);
-    let names = models(&policy, &key);
-    match path.strip_prefix("/v1/models/") {
-        None => {
-            Ok(json!({"object": "list", "data": names.iter().map(|name| entry(name)).collect::<Vec<_>>()}))
-        }
-        Some(name) if names.contains(name) => Ok(entry(name)),
-        Some(name) => Err(Refusal::new(
-            404,
-            "invalid_request_error",
-            "model_not_found",
-            format!("The model '{name}' is not known here, or this key may not use it."),
-        )),
+    match path.strip_prefix("/v1/requests/") {
+        Some(id) => find(world, &key, id).await,
+        None => describe(world, &key, parameter(request, "user")).await,
     }
 }
 
 fn unavailable(fault: Fault) -> Refusal {
     Refusal::unavailable(fault.0)
-}
-
-/// A model as SDKs list them, with what is known of the first target the name leads to. Prices are what is charged for a
-/// request of ordinary size at the standard tier.
-fn entry(policy: &Policy, id: &str) -> Value {
-    let mut entry = json!({"id": id, "object": "model", "created": 0, "owned_by": "edgehold"});
-    let first = policy.resolve(id).and_then(|targets| targets.into_iter().next());
-    let price = first.and_then(|target| route::stop(policy, target)).and_then(|stop| stop.price);
-    if let (Some(members), Some(price)) = (entry.as_object_mut(), price) {
-        let (input, output) = price.headline();
-        members.insert("context_tokens".to_owned(), json!(price.context_tokens));
-        members.insert("output_tokens".to_owned(), json!(price.output_tokens));
-        members.insert(
-            "pricing".to_owned(),
-            json!({"input_usd_per_million": input.per_million(), "output_usd_per_million": output.per_million()}),
-        );
-    }
-    entry
-}
-
-/// Names a caller may use: aliases, models that routes ask for or lead to.
-fn models(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
-    let built_in =
-        PROVIDERS.iter().flat_map(|kind| kind.aliases.iter().map(|(alias, _)| (*alias).to_owned()));
-    let targets = policy.routes.iter().flat_map(|route| route.targets.iter().chain(&route.fallbacks));
-    let led_to = targets.map(|target| format!("{}/{}", target.provider, target.model));
-    let asked_for =
-        policy.routes.iter().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
-            Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
-            _ => None,
-        });
-    policy
-        .aliases
-        .keys()
-        .cloned()
-        .chain(built_in)
-        .chain(led_to)
-        .chain(asked_for.flatten())
-        .filter(|name| key.models.as_ref().is_none_or(|models| models.matches(name)))
-        .collect()
 }
 
 async fn describe<W: World>(world: &W, key: &KeyRecord, user: Option<String>) -> Result<Value, Refusal> {
@@ -229,28 +183,4 @@ fn as_in_d1(row: &LedgerRow) -> Value {
         }
     }
     shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listed_model_has_the_size_and_the_charged_price_of_what_it_leads_to() {
-        let text =
-            "models: {fast: [openai/gpt-4o-mini, mock/echo]}\nroutes: [{name: all}]\nprices: {markup: 1.2}\n";
-        let policy = crate::config::compile(text, 1).unwrap().policy;
-        let fast = entry(&policy, "fast");
-        assert_eq!((fast["id"].as_str(), fast["owned_by"].as_str()), (Some("fast"), Some("edgehold")));
-        assert_eq!((&fast["context_tokens"], &fast["output_tokens"]), (&json!(128_000), &json!(16_384)));
-        assert_eq!(
-            fast["pricing"],
-            json!({"input_usd_per_million": "0.18", "output_usd_per_million": "0.72"})
-        );
-        // A size the table does not know, and a model without a price.
-        let sonar = entry(&policy, "perplexity/perplexity/sonar");
-        assert!(sonar["context_tokens"].is_null() && sonar["pricing"].is_object(), "{sonar}");
-        let unknown = entry(&policy, "nvidia/some-model");
-        assert_eq!(unknown.as_object().unwrap().len(), 4, "{unknown}");
-    }
 }

@@ -3,6 +3,7 @@
 use crate::{
     admin,
     config::{self, policy::Policy},
+    listing::Wanted,
     model::id::{KeyDigest, RequestId},
     pipeline,
     ports::{AnswerBody, ClientRequest, Statement, World, aside},
@@ -68,12 +69,15 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
             );
         }
         _ if path.starts_with("/admin/v1") => aside(admin::handle(world, request)).await,
-        ("GET", "/v1/key" | "/v1/models") => aside(self_service::handle(world, request, path)).await,
-        ("GET", _) if path.starts_with("/v1/requests/") || path.starts_with("/v1/models/") => {
+        ("GET", "/v1/key") => aside(self_service::handle(world, request, path)).await,
+        ("GET", _)
+            if path.starts_with("/v1/requests/")
+                || Wanted::of(path).is_some() && Surface::of(path, &request.query).is_none() =>
+        {
             aside(self_service::handle(world, request, path)).await;
         }
         _ => {
-            let known = ["/v1/models", "/v1/key", "/healthz"].contains(&path)
+            let known = ["/v1/models", "/v1beta/models", "/v1/key", "/healthz"].contains(&path)
                 || Surface::of(path, &request.query).is_some();
             let refusal = if known {
                 Refusal::new(
@@ -87,7 +91,7 @@ pub async fn handle<W: World>(world: &W, request: &ClientRequest) {
                     404,
                     "invalid_request_error",
                     "not_found",
-                    "There is nothing at this path. The gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and /v1beta/models/{model}:generateContent, GET /v1/models, GET /v1/key, GET /v1/requests/{id} and /admin/v1.",
+                    "There is nothing at this path. The gateway serves POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages and /v1beta/models/{model}:generateContent, GET /v1/models and /v1beta/models, GET /v1/key, GET /v1/requests/{id} and /admin/v1.",
                 )
             };
             pipeline::refuse(world, &RequestId::mint(world.now().0, world.random()), &refusal);

@@ -13,7 +13,8 @@ use crate::{
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     route::{Plan, Stop},
 };
-use row::LedgerRow;
+use price::Pieces;
+use row::{LedgerRow, Outcome};
 use serde_json::value::RawValue;
 
 /// A longer usage object is not kept: a batch of rows must fit into one bound value of D1 (2 MB).
@@ -50,7 +51,8 @@ impl Account<'_> {
         }
         let tier = self.tier(attempt);
         let units = attempt.search_units.map_or(NanoUsd::ZERO, |units| price.cost_of_search_units(units));
-        let cost = price.cost(&attempt.usage, tier).plus(units);
+        let pieces = if is_billed(attempt) { self.chat.pieces() } else { Pieces::default() };
+        let cost = price.cost_of(&attempt.usage, pieces, tier).plus(units);
         // An estimate is ours, and may err: the provider may bill more. Only the bound is never below its bill.
         match self.bounds.get(attempt.stop).copied().flatten() {
             Some(bound) if attempt.usage_estimated && self.estimates => cost.min(bound),
@@ -138,6 +140,11 @@ impl Account<'_> {
             ..LedgerRow::default()
         }
     }
+}
+
+/// Whether the model was called: it answered, or tells of tokens.
+fn is_billed(attempt: &Attempt) -> bool {
+    attempt.outcome == Outcome::Ok || attempt.usage_estimated || attempt.usage.total() > 0
 }
 
 /// Names that a provider gives its standard tier.

@@ -20,12 +20,13 @@ use edgehold::{
     dialect::{Dialect, openai_chat::request::ChatRequest},
     model::{money::NanoUsd, time::Timestamp},
     ports::ClientRequest,
+    service,
     settle::row::Outcome,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use support::{Answered, Ending, Fake, LedgerFault, Played, T0};
+use support::{Answered, Ending, Fake, LedgerFault, Played, T0, once};
 
 /// A token in costs 1,000 nano-dollars, a token out 2,000, everywhere but at `dear`.
 const POLICY: &str = r#"
@@ -821,6 +822,86 @@ fn a_service_tier_that_the_operators_price_does_not_cover_is_refused() {
     }
 }
 
+/// A picture given, a picture made, and a fee.
+#[test]
+fn what_is_billed_beside_words_is_held_and_charged() {
+    let policy = POLICY.replace(
+        "  two/small: { input: 1, output: 2,",
+        "  two/small: { input: 1, output: 2, image_output: 30, per_request: 0.01, per_image: 0.002,",
+    );
+    let picture = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}});
+    let sent = json!({"model": "small", "max_tokens": 100, "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "like these"}, picture, picture]}]})
+    .to_string();
+    let counted = json!({"prompt_tokens": 10, "completion_tokens": 95, "total_tokens": 105,
+        "completion_tokens_details": {"image_tokens": 90}});
+    let answered = json!({"id": "a", "usage": counted, "choices": [{"index": 0, "finish_reason": "stop",
+        "message": {"role": "assistant", "content": "here"}}]});
+    let body = answered.to_string().into_bytes();
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([Played::Answer { status: 200, retry_after: "", body, after_ms: 5 }]);
+    assert_eq!(fake.ask(&sent).status, 200);
+    let pieces = 10_000_000 + 2 * 2_000_000;
+    let row = &fake.rows()[0];
+    assert_eq!(row.cost_nanousd, NanoUsd(10 * IN + 5 * OUT + 90 * 30_000 + pieces));
+    assert_eq!((row.output_tokens, row.tokens()), (95, 105));
+    let held = fake.told.borrow()[0].bound.unwrap();
+    assert_eq!(held, NanoUsd(100_000 * IN + 100 * 30_000 + pieces), "the pictures' size is not known");
+
+    // Who was not called takes no fee; who broke off is charged the bound.
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([status(429)]);
+    fake.ask(&sent);
+    assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd::ZERO);
+    let fake = Fake::new(&policy);
+    fake.budget(10_000_000_000);
+    fake.play([stream(vec![role(), delta("he")], Ending::Break)]);
+    fake.ask(&sent.replacen('{', r#"{"stream":true,"#, 1));
+    assert_eq!(fake.rows()[0].cost_nanousd, held);
+}
+
+/// Google's client says that it wants pictures.
+#[test]
+fn pictures_are_made_where_the_price_knows_them() {
+    const CONFIG: &str = r#"
+providers: { gemini: { base_url: "https://g.example/v1beta", api_key: none } }
+routes: [{ name: all }]
+prices: { gemini/mine: { input: 1, output: 2, context_tokens: 100000, output_tokens: 1000 } }
+"#;
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "a cat"}]}],
+        "generationConfig": {"responseModalities": ["TEXT", "IMAGE"], "maxOutputTokens": 2000}});
+    let made = json!({"responseId": "r", "candidates": [{"index": 0, "finishReason": "STOP", "content": {"role": "model",
+            "parts": [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]}}],
+        "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1290, "totalTokenCount": 1293,
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1290}]}});
+    for (model, expected) in [
+        ("gemini/gemini-2.5-flash-image", Ok(3 * 300 + 1_290 * 30_000)),
+        ("gemini/mine", Ok(3 * 1_000 + 1_290 * 2_000)),
+        ("gemini/gemini-2.5-flash", Err("says nothing of pictures in an answer")),
+    ] {
+        let fake = Fake::new(CONFIG);
+        fake.budget(10_000_000_000);
+        let answer = made.to_string().into_bytes();
+        fake.play([Played::Answer { status: 200, retry_after: "", body: answer.clone(), after_ms: 5 }]);
+        let path = format!("/v1beta/models/{}:generateContent", model.replace('/', "%2F"));
+        let got = fake.serve(&asked_at(&fake, &path, &body));
+        match expected {
+            Ok(cost) => {
+                assert_eq!((got.status, &got.body), (200, &answer), "{model}");
+                assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(cost), "{model}");
+                assert!(fake.told.borrow()[0].bound.unwrap() >= NanoUsd(cost));
+            }
+            Err(message) => {
+                let error = got.json()["error"]["message"].to_string();
+                assert!(got.status == 400 && error.contains(message), "{model}: {error}");
+                assert!(fake.calls.borrow().is_empty());
+            }
+        }
+    }
+}
+
 #[test]
 fn an_earlier_attempts_cost_is_held_beside_the_next_one() {
     // A time-out of the headers (1 s) is charged for its prompt.
@@ -1370,6 +1451,125 @@ fn surfaces() -> [(&'static str, Value, Dialect); 5] {
 
 fn asked_at(fake: &Fake, path: &str, body: &Value) -> ClientRequest {
     ClientRequest { path: path.to_owned(), ..fake.request(&body.to_string()) }
+}
+
+/// Lists and single models in the words of whoever asks, errors too.
+#[test]
+fn models_are_listed_as_each_sdk_expects() {
+    const CONFIG: &str =
+        "models: {fast: openai/gpt-4o-mini}\nroutes: [{name: all, match: {model: [fast, openai/gpt-4o]}}]\n";
+    let ask = |path: &str, headers: &[(&str, &str)], known: bool| {
+        let fake = Fake::new(CONFIG);
+        for (name, value) in headers {
+            fake.client_headers.borrow_mut().insert((*name).to_owned(), (*value).to_owned());
+        }
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut request = fake.request("");
+        (request.method, request.path, request.query) = ("GET".into(), path.into(), query.into());
+        if !known {
+            request.credentials = vec!["Bearer nobody".to_owned()];
+        }
+        once(service::handle(&fake, &request));
+        fake.answers.borrow()[0].clone()
+    };
+    let get = |path: &str, headers: &[(&str, &str)], known: bool| {
+        let got = ask(path, headers, known);
+        (got.status, got.json())
+    };
+    let google = [("x-goog-api-key", "eh_…")];
+    let anthropic = [("anthropic-version", "2023-06-01"), ("x-api-key", "eh_…")];
+
+    let (status, list) = get("/v1/models", &[], true);
+    assert_eq!((status, &list["object"]), (200, &json!("list")));
+    assert!(list["data"].as_array().unwrap().iter().any(|model| model["id"] == "openai/gpt-4o"));
+    let (status, one) = get("/v1/models/openai%2Fgpt-4o", &[], true);
+    assert_eq!((status, &one["id"], &one["object"]), (200, &json!("openai/gpt-4o"), &json!("model")));
+
+    let (_, page) = get("/v1/models?limit=1&after_id=claude-sonnet", &anthropic, true);
+    assert_eq!((&page["data"][0]["type"], &page["data"][0]["id"]), (&json!("model"), &json!("fast")));
+    assert_eq!(
+        (&page["first_id"], &page["last_id"], &page["has_more"]),
+        (&json!("fast"), &json!("fast"), &json!(true))
+    );
+    assert_eq!(get("/v1/models/fast", &anthropic, true).1["display_name"], "fast");
+
+    for (path, headers) in [("/v1beta/models", &[][..]), ("/v1/models", &google[..])] {
+        let (status, page) = get(&format!("{path}?pageSize=1"), headers, true);
+        assert_eq!((status, page["models"].as_array().unwrap().len()), (200, 1), "{path}");
+        assert!(page["nextPageToken"].is_string());
+        assert_eq!(get(&format!("{path}/fast"), headers, true).1["name"], "models/fast");
+    }
+
+    for (path, headers, dialect) in [
+        ("/v1/models", &[][..], Dialect::OpenAiChat),
+        ("/v1/models", &anthropic[..], Dialect::Anthropic),
+        ("/v1beta/models", &[][..], Dialect::Gemini),
+    ] {
+        for (path, known, expected) in [(format!("{path}/nobody"), true, 404), (path.to_owned(), false, 401)]
+        {
+            let got = ask(&path, headers, known);
+            assert_eq!(got.status, expected, "{path} {dialect:?}");
+            assert!(has_form_of(dialect, &got), "{}", got.text());
+        }
+    }
+    assert_eq!(get("/v1beta/models/fast:generateContent", &[], true).0, 405);
+}
+
+/// What only the provider that stored it can resolve is refused elsewhere, with what to send instead.
+#[test]
+fn a_refusal_of_stored_state_says_what_to_send() {
+    for (more, param, advice) in [
+        (
+            json!({"input": [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "go on"}]}),
+            "input",
+            "providerOptions: { openai: { store: false } }",
+        ),
+        (
+            json!({"input": "go on", "previous_response_id": "resp_1"}),
+            "previous_response_id",
+            "earlier messages, calls and results in 'input'",
+        ),
+        (
+            json!({"input": "go on", "conversation": "conv_1"}),
+            "conversation",
+            "earlier messages, calls and results in 'input'",
+        ),
+        // Not even at home: it may bring tools that the provider runs.
+        (json!({"input": "go on", "prompt": {"id": "pmpt_1"}}), "prompt", "Leave it out"),
+    ] {
+        let mut body = json!({"model": "small", "max_output_tokens": 100});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let fake = Fake::new(POLICY);
+        let got = fake.serve(&asked_at(&fake, "/v1/responses", &body));
+        assert_eq!((got.status, got.code().as_str()), (400, "unsupported_parameter"), "{param}");
+        let error = &got.json()["error"];
+        assert_eq!(error["param"], param);
+        assert!(error["message"].as_str().unwrap().contains(advice), "{error}");
+        assert!(fake.calls.borrow().is_empty());
+    }
+    // At home it goes as it came, and the model's whole context is held.
+    for state in [json!({"conversation": "conv_1"}), json!({"previous_response_id": "resp_1"})] {
+        let mut body = json!({"model": "one/m", "input": "go on", "max_output_tokens": 100});
+        body.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
+        let answer = json!({"id": "resp_2", "object": "response", "status": "completed", "model": "m", "output": [
+            {"type": "message", "id": "msg_2", "role": "assistant", "status": "completed",
+             "content": [{"type": "output_text", "text": "on", "annotations": []}]}],
+            "usage": {"input_tokens": 50, "output_tokens": 2, "total_tokens": 52}});
+        let fake = Fake::new(POLICY);
+        fake.budget(1_000_000_000);
+        fake.play([Played::Answer {
+            status: 200,
+            retry_after: "",
+            body: answer.to_string().into_bytes(),
+            after_ms: 5,
+        }]);
+        let got = fake.serve(&asked_at(&fake, "/v1/responses", &body));
+        assert_eq!(got.status, 200, "{}", got.text());
+        assert_eq!(last_sent(&fake)["input"], "go on");
+        assert!(state.as_object().unwrap().iter().all(|(name, value)| &last_sent(&fake)[name] == value));
+        assert_eq!(fake.told.borrow()[0].bound, Some(NanoUsd(100_000 * IN + 100 * OUT)));
+        assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(50 * IN + 2 * OUT));
+    }
 }
 
 /// Whether an error has the members its dialect's SDKs look for.

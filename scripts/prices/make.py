@@ -21,7 +21,7 @@ import hashlib
 import json
 import re
 import sys
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +31,16 @@ STAMP = ROOT / "src/settle/price/table.rs"
 PAGE = ROOT / "docs/prices.md"
 
 CHAT, EMBED, RERANK = {"chat", "responses"}, {"embedding"}, {"rerank"}
+# Models that answer a conversation with pictures among the words; that the endpoint is chat's is looked at, too.
+PAINT = {"image_generation"}
 # Our kind, the name the source files its models under, what is before the provider's own name for the model, modes, and
 # what that name must look like. Of two that give the same name the first counts.
 KINDS = (
     ("openai", "openai", ("openai/", ""), CHAT | EMBED, r"(?!ft:)[^/]+"),
     ("anthropic", "anthropic", ("",), CHAT, r"[^/]+"),
     ("gemini", "gemini", ("gemini/",), CHAT | EMBED, r"[^/]+"),
-    ("vertex", "vertex_ai-language-models", ("vertex_ai/", ""), CHAT, r"gemini-[^/]+"),
+    ("gemini", "gemini", ("gemini/",), PAINT, r"gemini-[^/]+"),
+    ("vertex", "vertex_ai-language-models", ("vertex_ai/", ""), CHAT | PAINT, r"gemini-[^/]+"),
     ("vertex", "vertex_ai-embedding-models", ("vertex_ai/", ""), EMBED, r"(gemini|text)-[^/]+"),
     ("vertex-anthropic", "vertex_ai-anthropic_models", ("vertex_ai/",), CHAT, r"claude-[^/]+"),
     *(
@@ -71,9 +74,11 @@ KINDS = (
 # in its answer, so these are for holds. Only makers that serve their models themselves.
 OPENROUTER = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "xai": "x-ai"}
 
-# Service tiers that are asked for request by request on the same endpoint. `batches` and `decisions` are
-# other endpoints.
-SUFFIX_TIERS = ("flex", "priority", "ultrafast")
+# They have others' lines, and no batches (HOSTS_WITHOUT_BATCHES in price.rs).
+WITHOUT_BATCHES = ("openrouter",)
+# Our name of a tier and the source's. The first three are asked for request by request on the same endpoint. `batches` is
+# another endpoint, whose price the table has for those who want to know it or to charge it; `decisions` is left out.
+SUFFIX_TIERS = {"flex": "flex", "priority": "priority", "ultrafast": "ultrafast", "batch": "batches"}
 # Tiers the source writes as a factor on every price.
 FACTOR_TIERS = ("fast",)
 
@@ -88,17 +93,24 @@ CLASSES = (
     ("output", "o", "output_cost_per_token", None),
     ("reasoning", "t", "output_cost_per_reasoning_token", "output"),
     ("output_audio", "A", "output_cost_per_audio_token", "output"),
+    ("output_image", "I", "output_cost_per_image_token", "output"),
 )
 STEM = {name: stem for name, _, stem, _ in CLASSES}
 PARENT = {name: parent for name, _, _, parent in CLASSES}
 PLACE = {name: place for place, (name, _, _, _) in enumerate(CLASSES)}
+
+# Every answer of these is made from a search of the web, which is billed (https://developers.openai.com/api/docs/guides/tools-web-search,
+# read 2026-11-21): a fee for each request.
+SEARCHERS = ("openai", "azure")
+ALWAYS_SEARCHES = re.compile(r"gpt-.*-search-(preview|api)")
+# What these charge for a picture in the input is the price of its tokens once more, told for one picture.
+TOLD_IN_TOKENS = ("gemini", "vertex")
 
 # Prices of things a token count does not tell apart. A chat model with one of these, at a price other than that of
 # a text token, cannot be charged truly by this table. (Embeddings are made of text alone here.)
 INEXPRESSIBLE = {
     "input_cost_per_image_token": "input_cost_per_token",
     "input_cost_per_video_token": "input_cost_per_token",
-    "output_cost_per_image_token": "output_cost_per_token",
     "output_cost_per_video_token": "output_cost_per_token",
 }
 
@@ -148,7 +160,7 @@ class Entry:
 
     def raw(self, name, above, tier):
         """The price as written, or None. A written zero for a cache class means "not charged apart"."""
-        field = STEM[name] + (f"_above_{above // 1000}k_tokens" if above else "") + (f"_{tier}" if tier else "")
+        field = STEM[name] + (f"_above_{above // 1000}k_tokens" if above else "") + (f"_{SUFFIX_TIERS[tier]}" if tier else "")
         if self.fields.get(field) is None:
             return None
         value = pico(self.fields[field], field)
@@ -170,6 +182,13 @@ class Entry:
             return self.price(parent, above, tier)
         if above == 0 and tier is None:
             raise LeftOut(f"no {name} price")
+        if tier == "batch" and name == "cache_read":
+            # No discount where none is told.
+            return self.price("input", above, tier)
+        if tier is not None and name == "output_image" and self.price("output", above, tier) > self.price("output", above, None):
+            # A dearer tier is dearer for pictures, too: by as much as for text.
+            dearer = Decimal(self.price("output", above, tier)) / self.price("output", above, None)
+            return int((self.price(name, above, None) * dearer).to_integral_value(ROUND_CEILING))
         if above == 0:
             candidates = [self.price(name, 0, None)]
             if parent is not None and self.price("input", 0, tier) > self.price("input", 0, None):
@@ -184,7 +203,7 @@ class Entry:
         return max(candidates)
 
     def scale(self, tier, factor=Decimal(1)):
-        """[(threshold, [eight prices])], the first with threshold 0."""
+        """[(threshold, [a price for each class])], the first with threshold 0."""
         rows = []
         for above in [0] + self.thresholds:
             prices = [Decimal(self.price(name, above, tier)) * factor for name in STEM]
@@ -197,9 +216,14 @@ class Entry:
                 rows.append((above, row))
         return rows
 
-    def facts(self):
+    def facts(self, kind, name):
         """All that the table says of the model, but for its name."""
         fields = self.fields
+        if fields.get("mode") in PAINT:
+            if "/v1/chat/completions" not in (fields.get("supported_endpoints") or []):
+                raise LeftOut("makes pictures only, on another endpoint")
+            if self.raw("output_image", 0, None) in (None, 0):
+                raise LeftOut("no price for pictures")
         text_only = fields.get("mode") in EMBED | RERANK
         for field, same_as in INEXPRESSIBLE.items():
             value = fields.get(field)
@@ -213,6 +237,8 @@ class Entry:
         if text_only:
             fields["output_cost_per_token"] = Decimal(0)
             fields.setdefault("input_cost_per_token", Decimal(0))
+            if fields.get("input_cost_per_token_batches"):
+                fields["output_cost_per_token_batches"] = Decimal(0)
         tiers = {}
         for tier in SUFFIX_TIERS:
             written = [self.raw(name, 0, tier) for name in ("input", "output")]
@@ -229,11 +255,16 @@ class Entry:
         # An answer is never longer than the context.
         output = 0 if text_only else fields.get("max_output_tokens") or context
         searches = fields.get("search_context_cost_per_query") or {}
+        web_search = max([pico(v, "search") for v in searches.values()] or [0])
+        request = pico(fields.get("input_cost_per_request") or 0, "input_cost_per_request")
+        image = pico(fields.get("input_cost_per_image") or 0, "input_cost_per_image")
         return {
             "context": None if context is None else int(context),
             "output": None if output is None else int(output),
-            "web_search": max([pico(v, "search") for v in searches.values()] or [0]),
+            "web_search": web_search,
             "query": query,
+            "request": request or (web_search if kind in SEARCHERS and ALWAYS_SEARCHES.fullmatch(name) else 0),
+            "image": 0 if kind in TOLD_IN_TOKENS else image,
             "standard": self.scale(None),
             "tiers": dict(sorted(tiers.items())),
         }
@@ -274,13 +305,13 @@ def collect(source, version):
                 retired.append((kind, name, key, fields))
                 continue
             try:
-                rows[kind, name] = Entry(key, fields).facts()
+                rows[kind, name] = Entry(key, fields).facts(kind, name)
             except LeftOut as why:
                 left_out[f"{kind}/{name}"] = str(why)
     # In the absence of its row, a retired snapshot would be charged as the model it was one of.
     for kind, name, key, fields in retired:
         if SNAPSHOT.search(name) and (kind, SNAPSHOT.sub("", name)) in rows:
-            rows.setdefault((kind, name), Entry(key, fields).facts())
+            rows.setdefault((kind, name), Entry(key, fields).facts(kind, name))
     for (kind, name), facts in list(rows.items()):
         if kind in OPENROUTER and facts["output"] != 0 and not SNAPSHOT.search(name):
             # Theirs has a dot where Anthropic's own name has a dash.
@@ -296,10 +327,19 @@ def without_repetitions(rows):
     said = {}
 
     def same(kind, other, facts):
-        # The source often forgets a snapshot's web search.
-        told = ("context", "output", "query", "standard", "tiers")
+        # The source often forgets a snapshot's web search, and with it the fee.
+        told = ("context", "output", "query", "image", "standard", "tiers")
         row = rows.get((kind, other))
-        return row is not None and all(row[part] == facts[part] for part in told)
+        return row is not None and row["request"] >= facts["request"] and all(row[part] == facts[part] for part in told)
+
+    # It forgets the batch price of either, too: the snapshot is the model.
+    for (kind, name), facts in rows.items():
+        base = rows.get((kind, SNAPSHOT.sub("", name)))
+        live = lambda row: {tier: scale for tier, scale in row["tiers"].items() if tier != "batch"}
+        if base is not None and base["standard"] == facts["standard"] and live(base) == live(facts):
+            batch = base["tiers"].get("batch") or facts["tiers"].get("batch")
+            for row in (base, facts) if batch else ():
+                row["tiers"] = dict(sorted({"batch": batch, **row["tiers"]}.items()))
 
     for (kind, name), facts in rows.items():
         base = SNAPSHOT.sub("", name)
@@ -337,6 +377,8 @@ def line(name, facts):
     words = [name, size]
     words += [f"s{per_million(facts['web_search'])}"] if facts["web_search"] else []
     words += [f"q{per_million(facts['query'])}"] if facts["query"] else []
+    words += [f"f{per_million(facts['request'])}"] if facts["request"] else []
+    words += [f"p{per_million(facts['image'])}"] if facts["image"] else []
     words += levels(facts["standard"])
     for tier, scale in facts["tiers"].items():
         words += [f"@{tier}"] + levels(scale)
@@ -363,10 +405,11 @@ def stamp(version, source, digest):
 pub(super) const VERSION: &str = "{version}";
 
 /// A line for each model, sorted by bytes: `kind/model`, a space, then either `=kind/model` (as that line says) or words:
-/// most input tokens `/` most output tokens (`?` if not known), `s` the price of a web search and `q` of a search unit in
-/// millionths of a dollar, the standard prices, and after each `@tier` that tier's. Prices are dollars per million tokens: `i`
-/// input, `r` cache read, `w` cache write for five minutes, `W` for an hour, `a` audio in, `o` output, `t` reasoning, `A` audio
-/// out; after `>tokens` those of requests with more input. A class that is missing costs what its parent costs.
+/// most input tokens `/` most output tokens (`?` if not known), in millionths of a dollar the price `s` of a web search, `q` of a
+/// search unit, `f` of each request and `p` of a picture in the input, the standard prices, and after each `@tier` that tier's
+/// (`@batch`: those of the provider's batches). Prices are dollars per million tokens: `i` input, `r` cache read, `w` cache write
+/// for five minutes, `W` for an hour, `a` audio in, `o` output, `t` reasoning, `A` audio out, `I` pictures out; after `>tokens`
+/// those of requests with more input. A class that is missing costs what its parent costs.
 pub(super) const TABLE: &str = include_str!("table.txt");
 '''
 
@@ -380,8 +423,8 @@ def page(rows, text, version, source, left_out, retired):
         "",
         f"Version `{version}`, {len(rows)} rows, from {source}; {retired} retired models are not in it.",
         "",
-        "| kind | models | of them embeddings and rankers | with long-context prices | with tiers |",
-        "|---|--:|--:|--:|--:|",
+        "| kind | models | of them embeddings and rankers | with long-context prices | with tiers | with batch prices | with prices for pictures made |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for kind in sorted({kind for kind, _ in rows}):
         own = [facts for (k, _), facts in rows.items() if k == kind]
@@ -389,7 +432,9 @@ def page(rows, text, version, source, left_out, retired):
             len(own),
             sum(f["output"] == 0 for f in own),
             sum(len(f["standard"]) > 1 for f in own),
-            sum(bool(f["tiers"]) for f in own),
+            sum(bool(f["tiers"].keys() - {"batch"}) for f in own),
+            sum("batch" in f["tiers"] and kind not in WITHOUT_BATCHES for f in own),
+            sum(f["standard"][0][1][PLACE["output_image"]] != f["standard"][0][1][PLACE["output"]] for f in own),
         )
         lines.append(f"| `{kind}` | " + " | ".join(str(count) if count else "" for count in counts) + " |")
     reasons = {}

@@ -17,7 +17,7 @@ use crate::{
         openai_chat::request::{ChatRequest, InputSize},
         task::Task,
     },
-    settle::price::{Extent, Price},
+    settle::price::{Extent, Pieces, Price},
 };
 
 /// Beginning and end of a conversation as a chat template writes them, where the provider adds no more than these.
@@ -79,6 +79,8 @@ pub struct TokenBound {
     pub cap_to_send: Option<u64>,
     /// Whether the input may be written to a cache for an hour.
     pub hour_cache: bool,
+    /// What is billed beside tokens.
+    pub pieces: Pieces,
 }
 
 impl TokenBound {
@@ -90,6 +92,7 @@ impl TokenBound {
             input_audio: self.input_audio,
             output: self.output,
             hour_cache: self.hour_cache,
+            pieces: self.pieces,
         }
     }
 
@@ -102,6 +105,7 @@ impl TokenBound {
             output: self.output.max(other.output),
             cap_to_send: self.cap_to_send.max(other.cap_to_send),
             hour_cache: self.hour_cache || other.hour_cache,
+            pieces: self.pieces.max(other.pieces),
         }
     }
 }
@@ -109,16 +113,18 @@ impl TokenBound {
 /// The bound of `request` where `reader` answers it.
 #[must_use]
 pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBound {
+    let pieces = request.pieces();
     match &request.task {
         Task::Converse => {}
         Task::Embed(asked) => {
             let input = embedding_tokens(Task::inputs(asked), reader.price);
-            return TokenBound { input, ..TokenBound::default() };
+            return TokenBound { input, pieces, ..TokenBound::default() };
         }
         // Read with the query once for each document. Where the price is by search units, it is they that are held.
         Task::Rerank(asked) => {
             let marks = EMBEDDING_MARKS.saturating_mul(asked.documents.len() as u64);
-            return TokenBound { input: asked.text_bytes().saturating_add(marks), ..TokenBound::default() };
+            let input = asked.text_bytes().saturating_add(marks);
+            return TokenBound { input, pieces, ..TokenBound::default() };
         }
         Task::Count => return TokenBound::default(),
     }
@@ -137,6 +143,7 @@ pub fn tokens(request: &ChatRequest, reader: Reader<'_>, caps: Caps) -> TokenBou
         output: each.saturating_mul(request.choices),
         cap_to_send,
         hour_cache: request.hour_cache || caps.hour_cache,
+        pieces,
     }
 }
 

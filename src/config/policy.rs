@@ -23,6 +23,9 @@ pub struct Policy {
     /// Lines of the built-in table, by `provider/model`, for models whose name is the operator's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub priced_like: BTreeMap<String, String>,
+    /// The tier of that line whose prices hold for every request, by `provider/model`; the standard one if absent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub priced_at: BTreeMap<String, String>,
     /// What costs are multiplied with, in millionths, by provider; `*` is for all others.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub markups: BTreeMap<String, u64>,
@@ -176,6 +179,15 @@ pub struct PriceOverride {
     pub cache_write: Option<PicoUsd>,
     /// Output, reasoning included.
     pub output: PicoUsd,
+    /// Output that is pictures; the output price if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_image: Option<PicoUsd>,
+    /// Each request, beside its tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<PicoUsd>,
+    /// Each picture in the input, beside its tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<PicoUsd>,
     /// The most tokens a request can hold, if known.
     pub context_tokens: Option<u64>,
     /// The most tokens an answer can hold, if known.

@@ -2,6 +2,7 @@
 
 use super::policy::*;
 use super::*;
+use crate::model::money::PicoUsd;
 use crate::provider::OutputCapField;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -307,6 +308,63 @@ prices:
         ),
     ] {
         assert_eq!(refused(&format!("prices: {{{prices}}}")), [expected], "{prices}");
+    }
+}
+
+#[test]
+fn what_is_billed_by_the_piece_and_at_one_tier_is_read_exactly() {
+    let text = r#"
+providers: { lab: { base_url: "https://lab.example/v1", api_key: none } }
+routes: [{ name: all }]
+prices:
+  lab/painter: { input: 0.3, output: 2.5, image_output: 30, per_request: 0.005, per_image: "0.000000001" }
+  lab/nightly: { like: openai/gpt-5, tier: batch }
+"#;
+    let policy = accepted(text).policy;
+    let painter = &policy.prices["lab/painter"];
+    assert_eq!(painter.output_image, Some(PicoUsd(30_000_000)));
+    assert_eq!((painter.request, painter.image), (Some(PicoUsd(5_000_000_000)), Some(PicoUsd(1_000))));
+    assert_eq!(policy.priced_at, BTreeMap::from([("lab/nightly".to_owned(), "batch".to_owned())]));
+    // What says nothing of them is stored as before.
+    let plain = accepted("routes: [{name: a}]\nprices: {openai/x: {input: 1, output: 2}}").policy;
+    let stored = serde_json::to_string(&plain).unwrap();
+    assert!(
+        !stored.contains("priced_at") && !stored.contains("image") && !stored.contains("request\""),
+        "{stored}"
+    );
+
+    for (price, expected) in [
+        (
+            "{input: 1, output: 2, per_request: 0.0000000001}",
+            "per_request: expected US dollars each, a decimal number such as 0.005, at most 9 decimals and at most 1000, found 0.0000000001",
+        ),
+        (
+            "{input: 1, output: 2, per_image: 1001}",
+            "per_image: expected US dollars each, a decimal number such as 0.005, at most 9 decimals and at most 1000, found 1001",
+        ),
+        (
+            "{input: 1, output: 2, image_output: -1}",
+            "image_output: expected US dollars per million tokens, a decimal number such as 0.15, at most 6 decimals and at most 1000000, found -1",
+        ),
+        (
+            "{input: 1, output: 2, tier: batch}",
+            "tier: `tier` stands beside `like` only: it names a tier of that line",
+        ),
+        (
+            "{like: openai/gpt-5, per_image: 1}",
+            "per_image: `per_image` and `like` exclude one another: the table's line says it",
+        ),
+        (
+            "{like: openai/gpt-5, tier: fast}",
+            "tier: expected one of the tiers of that line: batch, flex, priority, found \"fast\"",
+        ),
+        (
+            "{like: groq/openai/gpt-oss-120b, tier: batch}",
+            "tier: expected no tier: groq/openai/gpt-oss-120b has none of its own in the table, found \"batch\"",
+        ),
+    ] {
+        let problem = format!("line 1, prices[\"openai/x\"].{expected}");
+        assert_eq!(refused(&format!("prices: {{openai/x: {price}}}")), [problem], "{price}");
     }
 }
 

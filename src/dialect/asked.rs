@@ -21,7 +21,6 @@ const UNMETERED: &[&str] = &[
     "speed",
     "inference_geo",
     "background",
-    "conversation",
     "plugins",
     "models",
     "route",
@@ -85,16 +84,19 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
             let unknown = |part: &Part| is_unknown(part) || by_model && matches!(part.body, Body::Media(_));
             turn.parts.iter().any(unknown) || remembers(turn)
         })
-        || ["previous_response_id", "prompt", "cachedContent", "cached_content"]
+        || ["previous_response_id", "conversation", "cachedContent", "cached_content"]
             .iter()
             .any(|name| request.extras.contains_key(*name));
     chat.input.instructed |= !request.tools.is_empty() || request.format.is_some();
+    let modalities = request.extras.get(MODALITIES);
+    chat.paints = modalities.is_some();
     chat.unmetered = UNMETERED
         .iter()
         .copied()
         .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
+        .or_else(|| has_stored_prompt(&request).then_some("prompt"))
         .or_else(|| compacts(&request).then_some("context_management"))
-        .or_else(|| request.extras.contains_key(MODALITIES).then_some(MODALITIES))
+        .or_else(|| modalities.is_some_and(|wanted| !is_text_or_pictures(wanted)).then_some(MODALITIES))
         .or_else(|| {
             request
                 .tools
@@ -118,7 +120,15 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
 }
 
 /// What asks Gemini for pictures or sound, which cost other rates than text.
-const MODALITIES: &str = "generationConfig.responseModalities";
+pub const MODALITIES: &str = "generationConfig.responseModalities";
+
+/// Whether nothing is wanted but text and pictures, which the provider's usage tells apart.
+fn is_text_or_pictures(modalities: &serde_json::Value) -> bool {
+    let known = |one: &serde_json::Value| {
+        one.as_str().is_some_and(|one| one.eq_ignore_ascii_case("text") || one.eq_ignore_ascii_case("image"))
+    };
+    modalities.as_array().is_some_and(|all| all.iter().all(known))
+}
 
 /// A name as a reader takes it that minds neither case nor underscores.
 fn folded(name: &str) -> String {
@@ -157,6 +167,12 @@ fn payload_bytes(part: &Part) -> usize {
         Body::ToolResult(result) => result.parts.iter().map(payload_bytes).sum(),
         _ => 0,
     }
+}
+
+/// Whether a prompt stored at OpenAI is asked for: it may bring tools that the provider runs
+/// (<https://openai.github.io/openai-agents-python/ref/agent>, read 2026-11-21).
+fn has_stored_prompt(request: &Request) -> bool {
+    request.dialect == Dialect::OpenAiResponses && request.extras.contains_key("prompt")
 }
 
 /// Whether the provider is to sum up the conversation, which is another answer, billed beside this one.
@@ -302,9 +318,12 @@ mod tests {
         let mixed = json!([{"functionDeclarations": [{"name": "f"}], "google_search": {}}]);
         assert_eq!(gemini(json!({"tools": mixed})), Some("tools"));
         assert_eq!(
-            gemini(json!({"generation_config": {"response_modalities": ["IMAGE"]}})),
+            gemini(json!({"generation_config": {"response_modalities": ["AUDIO"]}})),
             Some(MODALITIES)
         );
+        assert_eq!(gemini(json!({"generationConfig": {"responseModalities": "IMAGE"}})), Some(MODALITIES));
+        // What these cost is in the price of the model, if that knows pictures.
+        assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT", "Image"]}})), None);
         assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT"]}})), None);
     }
 

@@ -62,7 +62,7 @@ fn write_finish(finish: &Finish) -> &str {
 /// classes and output.
 ///
 /// Nothing if no count is in it, or something that is no count: read as 0 it would cost nothing.
-fn read_usage(usage: &Value) -> Option<Reported> {
+pub(super) fn read_usage(usage: &Value) -> Option<Reported> {
     let count = |name: &str| usage.get(name).and_then(Value::as_u64);
     let ends = ["inputTokens", "outputTokens"];
     let strange = |name: &str| count(name).is_none() && usage.get(name).is_some_and(|it| !it.is_null());

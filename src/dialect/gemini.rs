@@ -11,7 +11,7 @@ mod part;
 pub mod request;
 pub mod response;
 pub mod stream;
-mod usage;
+pub(super) mod usage;
 
 use super::json::{missing, object_of, wrong as expected};
 use crate::refusal::Refusal;

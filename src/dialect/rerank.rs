@@ -176,6 +176,14 @@ pub fn read_answer(body: &[u8]) -> Result<RerankAnswer, Corrupt> {
     Ok(answer)
 }
 
+/// The search units in what a row keeps of a ranking: `meta` or `usage`, as it came.
+#[must_use]
+pub fn search_units(reported: &str) -> Option<u64> {
+    let value: Value = serde_json::from_str(reported).ok()?;
+    let units = value.pointer("/billed_units/search_units").or_else(|| value.pointer("/search_units"))?;
+    Some(whole(Some(units.as_f64()?)))
+}
+
 /// Writes an answer for a client. Results that are about no document of the request are left out.
 #[must_use]
 pub fn write_answer(answer: &RerankAnswer, request: &RerankRequest, show: &Show) -> Vec<u8> {

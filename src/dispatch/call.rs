@@ -182,7 +182,8 @@ fn request(
             "unsupported_parameter",
             member,
             format!(
-                "'{member}' refers to what is stored at one provider, and this request goes to '{provider}', which speaks another format. Send the conversation itself, as SDKs do with \"store\": false."
+                "'{member}' refers to what is stored at one provider, and this request goes to '{provider}', which speaks another format. {}",
+                instead_of(member)
             ),
         )));
     }
@@ -223,6 +224,19 @@ fn request(
     };
     asked.retain(|(name, _)| *name != "anthropic-version" || stop.kind.anthropic_version.is_none());
     Ok(Request { body: Some(body), dropped, asked })
+}
+
+/// What to send instead of a member that only one provider understands, who stores what it names.
+fn instead_of(member: &str) -> &'static str {
+    match member {
+        "input" => {
+            "Its items of the type 'item_reference' name earlier answers by their ids; send those answers themselves. Vercel's AI SDK does so with providerOptions: { openai: { store: false } }, which must be set on every call."
+        }
+        "previous_response_id" | "conversation" => {
+            "Leave it out, and send the earlier messages, calls and results in 'input', with \"store\": false."
+        }
+        _ => "Leave it out.",
+    }
 }
 
 /// A request for vectors, a ranking or a count.

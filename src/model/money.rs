@@ -112,6 +112,14 @@ impl PicoUsd {
         parse_decimal(text, 12).and_then(|value| u64::try_from(value).ok()).map(Self)
     }
 
+    /// Of one unit, in dollars: `0.025`.
+    #[must_use]
+    pub fn each(self) -> String {
+        const DOLLAR: u64 = 1_000_000_000_000;
+        let text = format!("{}.{:012}", self.0 / DOLLAR, self.0 % DOLLAR);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// Of a million units, in dollars: `0.15`.
     #[must_use]
     pub fn per_million(self) -> String {

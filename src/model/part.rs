@@ -120,6 +120,18 @@ pub struct Media {
     pub context: Option<String>,
 }
 
+impl Part {
+    /// How many pictures it is or, as a tool's result, has.
+    #[must_use]
+    pub fn images(&self) -> u64 {
+        match &self.body {
+            Body::Media(media) => u64::from(media.kind == MediaKind::Image),
+            Body::ToolResult(result) => result.parts.iter().map(Self::images).fold(0, u64::saturating_add),
+            _ => 0,
+        }
+    }
+}
+
 impl Media {
     /// Without the rarer members.
     #[must_use]

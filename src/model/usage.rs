@@ -22,6 +22,14 @@ pub struct Usage {
     pub reasoning: u64,
     /// Audio output tokens.
     pub output_audio: u64,
+    /// Output tokens that are pictures.
+    #[serde(skip_serializing_if = "none")]
+    pub output_image: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Usage {
@@ -38,7 +46,10 @@ impl Usage {
     /// All output classes together.
     #[must_use]
     pub const fn output_total(&self) -> u64 {
-        self.output.saturating_add(self.reasoning).saturating_add(self.output_audio)
+        self.output
+            .saturating_add(self.reasoning)
+            .saturating_add(self.output_audio)
+            .saturating_add(self.output_image)
     }
 
     /// Input and output.

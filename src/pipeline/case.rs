@@ -11,7 +11,7 @@ use crate::{
     },
     authenticate,
     config::policy::{Pattern, Policy},
-    dialect::{Dialect, Show, json, openai_chat::request::ChatRequest, task::Task},
+    dialect::{Dialect, Show, asked, json, openai_chat::request::ChatRequest, task::Task},
     dispatch::Attempt,
     model::{id::RequestId, money::NanoUsd, time::Timestamp},
     ports::{ClientRequest, Headers, World, aside},
@@ -75,6 +75,20 @@ impl<'a> Case<'a> {
                 name,
                 format!(
                     "'{name}' can cost more than tokens, or another model's tokens, which this gateway cannot hold yet. Leave it out."
+                ),
+            ));
+        }
+        if let Some(stop) = plan
+            .stops
+            .iter()
+            .find(|stop| chat.paints && stop.price.is_some_and(|price| !price.knows_pictures()))
+        {
+            return Err(Refusal::bad_param(
+                "unsupported_parameter",
+                asked::MODALITIES,
+                format!(
+                    "The price of {}/{} says nothing of pictures in an answer. Leave 'responseModalities' out, or ask a model that makes pictures.",
+                    stop.target.provider, stop.target.model
                 ),
             ));
         }

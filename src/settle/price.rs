@@ -8,6 +8,7 @@
 //! dearest candidate, so an unknown never makes a charge too small. And [`Price::upper_bound`] is at least
 //! [`Price::cost`] for every usage within its token bounds, so a hold made from it always covers its settlement.
 
+mod rates;
 mod sheet;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,8 @@ use crate::config::policy::{Policy, PriceOverride};
 use crate::model::money::{NanoUsd, PicoUsd, nano_from_pico};
 use crate::model::usage::Usage;
 use crate::provider::{self, PROVIDERS};
+use rates::{Dearest, Rates, rates};
+pub use rates::{Extent, Pieces};
 use sheet::{Levels, Sheet};
 use std::collections::BTreeMap;
 
@@ -29,107 +32,30 @@ const MOCK_KIND: &str = "mock";
 /// A mock model without a namesake: $1 per million in, $2 per million out, 128,000 tokens of context.
 const MOCK_MODEL: Price = Price {
     rating: Rating::Own(rates([
-        1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 2_000_000, 2_000_000, 2_000_000,
+        1_000_000, 1_000_000, 1_000_000, 1_000_000, 1_000_000, 2_000_000, 2_000_000, 2_000_000, 2_000_000,
     ])),
     context_tokens: Some(128_000),
     output_tokens: Some(16_384),
     ends_itself: true,
     web_search: None,
     search_unit: None,
+    request: None,
+    image: None,
+    batched: false,
+    pinned: None,
     factor: Factor::ONE,
     version: Some(PRICE_TABLE_VERSION),
 };
+
+/// The tier of batches in the table.
+const BATCH: &str = "batch";
+/// Kinds that have others' lines, and no batch interface.
+const HOSTS_WITHOUT_BATCHES: &[&str] = &["openrouter"];
 
 /// Kinds that make their models, and whose limits on answers the source knows. A host may serve a model with other limits
 /// than the table's.
 const MAKERS: &[&str] =
     &["openai", "anthropic", "gemini", "mistral", "deepseek", "groq", "xai", "cohere", "vertex", MOCK_KIND];
-
-/// The price of one token of each class. Every cell is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rates {
-    input: PicoUsd,
-    cache_read: PicoUsd,
-    cache_write_5m: PicoUsd,
-    cache_write_1h: PicoUsd,
-    input_audio: PicoUsd,
-    output: PicoUsd,
-    reasoning: PicoUsd,
-    output_audio: PicoUsd,
-}
-
-/// Pico-dollars per token, in the order of [`Rates`].
-const fn rates(cells: [u64; 8]) -> Rates {
-    let [input, cache_read, cache_write_5m, cache_write_1h, input_audio, output, reasoning, output_audio] =
-        cells;
-    Rates {
-        input: PicoUsd(input),
-        cache_read: PicoUsd(cache_read),
-        cache_write_5m: PicoUsd(cache_write_5m),
-        cache_write_1h: PicoUsd(cache_write_1h),
-        input_audio: PicoUsd(input_audio),
-        output: PicoUsd(output),
-        reasoning: PicoUsd(reasoning),
-        output_audio: PicoUsd(output_audio),
-    }
-}
-
-impl Rates {
-    /// In pico-dollars.
-    fn cost(&self, usage: &Usage) -> u128 {
-        [
-            self.input.times(usage.input),
-            self.cache_read.times(usage.cache_read),
-            self.cache_write_5m.times(usage.cache_write_5m),
-            self.cache_write_1h.times(usage.cache_write_1h),
-            self.input_audio.times(usage.input_audio),
-            self.output.times(usage.output),
-            self.reasoning.times(usage.reasoning),
-            self.output_audio.times(usage.output_audio),
-        ]
-        .into_iter()
-        .fold(0, u128::saturating_add)
-    }
-
-    /// Of input that is no audio.
-    fn dearest_text(&self, hour_cache: bool) -> PicoUsd {
-        let hour = if hour_cache { self.cache_write_1h } else { PicoUsd(0) };
-        self.input.max(self.cache_read).max(self.cache_write_5m).max(hour)
-    }
-
-    fn dearest_output(&self) -> PicoUsd {
-        self.output.max(self.reasoning).max(self.output_audio)
-    }
-}
-
-/// How much of what a request can use at most.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Input tokens of all classes.
-    pub input: u64,
-    /// How many of them can be audio.
-    pub input_audio: u64,
-    /// Output tokens of all classes.
-    pub output: u64,
-    /// Whether input can be written to the provider's cache for an hour.
-    pub hour_cache: bool,
-}
-
-/// The dearest rates a request can meet.
-#[derive(Clone, Copy, Default)]
-struct Dearest {
-    text: PicoUsd,
-    audio: PicoUsd,
-    output: PicoUsd,
-}
-
-impl Dearest {
-    /// In pico-dollars.
-    fn input(&self, extent: &Extent) -> u128 {
-        let audio = extent.input_audio.min(extent.input);
-        self.text.times(extent.input - audio).saturating_add(self.audio.times(audio))
-    }
-}
 
 /// Where rates are from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +99,23 @@ impl std::fmt::Display for Factor {
     }
 }
 
+/// Prices as they are shown and charged: per token, per request, per picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// Of a token of input.
+    pub input: PicoUsd,
+    /// Of a token of output.
+    pub output: PicoUsd,
+    /// Of a token of a picture in the output, if that is another.
+    pub output_image: Option<PicoUsd>,
+    /// Of a request.
+    pub request: Option<PicoUsd>,
+    /// Of a picture in the input.
+    pub image: Option<PicoUsd>,
+    /// Of input and output in the provider's batches.
+    pub batch: Option<(PicoUsd, PicoUsd)>,
+}
+
 /// What a model costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Price {
@@ -189,21 +132,44 @@ pub struct Price {
     pub web_search: Option<PicoUsd>,
     /// The price of a search unit of a ranking, if it is billed by them: [`Price::cost_of_search_units`].
     pub search_unit: Option<PicoUsd>,
+    /// The fee for each request, if there is one.
+    pub request: Option<PicoUsd>,
+    /// The price of each picture in the input, if it is billed beside its tokens.
+    pub image: Option<PicoUsd>,
+    /// Whether the provider has a batch interface of its own: only then does the line's batch price mean anything.
+    batched: bool,
+    /// The tier of the line whose prices hold for every request: the operator's word.
+    pinned: Option<&'static str>,
     factor: Factor,
     /// [`PRICE_TABLE_VERSION`], or `None` if the price is the operator's.
     pub version: Option<&'static str>,
 }
 
 impl Price {
-    /// What a usage costs, rounded up to a nano-dollar.
+    /// What a usage costs, rounded up to a nano-dollar, without what is billed beside tokens.
+    ///
+    /// As [`Price::cost_of`].
+    #[must_use]
+    pub fn cost(&self, usage: &Usage, service_tier: Option<&str>) -> NanoUsd {
+        self.cost_of(usage, Pieces::default(), service_tier)
+    }
+
+    /// What a usage and what is billed beside it cost, rounded up to a nano-dollar.
     ///
     /// `service_tier` is the tier the provider says it served. A tier without prices of its own (`default`,
     /// `auto`, `standard`, an unknown one, none) is at the standard price.
     #[must_use]
-    pub fn cost(&self, usage: &Usage, service_tier: Option<&str>) -> NanoUsd {
+    pub fn cost_of(&self, usage: &Usage, pieces: Pieces, service_tier: Option<&str>) -> NanoUsd {
         let levels = self.tier(service_tier).unwrap_or_else(|| self.standard());
         let rates = reachable(levels, usage.input_total()).last();
-        self.amount(rates.map_or(u128::MAX, |rates| rates.cost(usage)))
+        let tokens = rates.map_or(u128::MAX, |rates| rates.cost(usage));
+        self.amount(tokens.saturating_add(self.of_pieces(pieces)))
+    }
+
+    /// In pico-dollars.
+    fn of_pieces(&self, pieces: Pieces) -> u128 {
+        let of = |price: Option<PicoUsd>, count| price.map_or(0, |price| price.times(count));
+        of(self.request, pieces.requests).saturating_add(of(self.image, pieces.images))
     }
 
     /// What so many search units of a ranking cost, rounded up to a nano-dollar; nothing if it is not billed by them.
@@ -231,7 +197,8 @@ impl Price {
     #[must_use]
     pub fn upper_bound(&self, extent: &Extent, service_tier: Option<&str>) -> NanoUsd {
         let dearest = self.dearest(extent, service_tier);
-        self.amount(dearest.input(extent).saturating_add(dearest.output.times(extent.output)))
+        let tokens = dearest.input(extent).saturating_add(dearest.output.times(extent.output));
+        self.amount(tokens.saturating_add(self.of_pieces(extent.pieces)))
     }
 
     /// The largest output whose [`Price::upper_bound`] is at most `remaining`, beside the input of `extent`; `u64::MAX` if
@@ -246,19 +213,21 @@ impl Price {
         let dearest = self.dearest(extent, service_tier);
         let Ok(remaining) = u128::try_from(remaining.0) else { return 0 };
         let Some(payable) = self.factor.within(remaining * 1000) else { return u64::MAX };
-        let Some(left) = payable.checked_sub(dearest.input(extent)) else { return 0 };
+        let beside = dearest.input(extent).saturating_add(self.of_pieces(extent.pieces));
+        let Some(left) = payable.checked_sub(beside) else { return 0 };
         left.checked_div(u128::from(dearest.output.0))
             .and_then(|cap| u64::try_from(cap).ok())
             .unwrap_or(u64::MAX)
     }
 
-    /// Whether a request that names this tier may be charged more than this price says: the operator's price knows no
-    /// tiers, and a provider's may cost six times the standard one. Cheaper tiers and names for the standard one are
-    /// covered.
+    /// Whether a request that names this tier is charged no more than this price says: the operator's price knows no
+    /// tiers, a pinned one is for all, and a provider's may cost six times the standard one. Cheaper tiers and names for the
+    /// standard one are covered.
     #[must_use]
     pub fn covers_tier(&self, service_tier: Option<&str>) -> bool {
         const NOT_DEARER: &[&str] = &["default", "standard", "standard_only", "flex", "batch", "on_demand"];
-        self.version.is_some() || service_tier.is_none_or(|tier| NOT_DEARER.contains(&tier))
+        self.version.is_some() && self.pinned.is_none()
+            || service_tier.is_none_or(|tier| NOT_DEARER.contains(&tier))
     }
 
     /// The dearest rates that a request of at most that size can meet.
@@ -277,30 +246,67 @@ impl Price {
             })
     }
 
-    /// Whether a service tier has prices of its own.
+    /// The tiers of its line.
+    fn tiers(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let sheet = match self.rating {
+            Rating::Table(sheet) => Some(sheet),
+            Rating::Own(_) => None,
+        };
+        let batched = self.batched;
+        sheet.into_iter().flat_map(Sheet::tiers).filter(move |tier| batched || *tier != BATCH)
+    }
+
+    /// Whether a service tier that can be asked for has prices of its own.
     #[must_use]
     pub fn is_tiered(&self) -> bool {
         match self.rating {
-            Rating::Table(sheet) => sheet.tiers().next().is_some(),
-            Rating::Own(_) => false,
+            Rating::Table(sheet) if self.pinned.is_none() => sheet.tiers().any(|tier| tier != BATCH),
+            _ => false,
         }
     }
 
-    /// Input and output of a request of any size at the standard tier, as charged, in pico-dollars per token.
+    /// Whether it says what pictures in an answer cost: the operator's says it of all output.
     #[must_use]
-    pub fn headline(&self) -> (PicoUsd, PicoUsd) {
-        let charged =
-            |price: PicoUsd| PicoUsd(u64::try_from(self.factor.of(u128::from(price.0))).unwrap_or(u64::MAX));
-        reachable(self.standard(), 0).next().map_or((PicoUsd(u64::MAX), PicoUsd(u64::MAX)), |rates| {
-            (charged(rates.input), charged(rates.output))
-        })
+    pub fn knows_pictures(&self) -> bool {
+        self.version.is_none() || self.paints()
+    }
+
+    /// Whether output that is pictures has a price of its own.
+    fn paints(&self) -> bool {
+        reachable(self.standard(), 0).next().is_some_and(|rates| rates.output_image != rates.output)
+    }
+
+    /// What a request of ordinary size costs at the standard tier, as charged.
+    #[must_use]
+    pub fn headline(&self) -> Headline {
+        let rates = reachable(self.standard(), 0).next().unwrap_or_else(|| rates([u64::MAX; 9]));
+        let batch = match self.rating {
+            Rating::Table(sheet) if self.batched && self.pinned.is_none() => sheet.levels(Some(BATCH)),
+            _ => None,
+        };
+        let batch = batch.and_then(|levels| reachable(levels, 0).next());
+        Headline {
+            input: self.charged(rates.input),
+            output: self.charged(rates.output),
+            output_image: self.paints().then(|| self.charged(rates.output_image)),
+            request: self.request.map(|price| self.charged(price)),
+            image: self.image.map(|price| self.charged(price)),
+            batch: batch.map(|rates| (self.charged(rates.input), self.charged(rates.output))),
+        }
+    }
+
+    fn charged(&self, price: PicoUsd) -> PicoUsd {
+        PicoUsd(u64::try_from(self.factor.of(u128::from(price.0))).unwrap_or(u64::MAX))
     }
 
     /// What a ledger row says its cost was made from: the table's version or `override@` and the configuration's, and the
-    /// factor with the configuration's version if there is one (`2026-11-21*1.2@7`).
+    /// operator's tier and factor with the configuration's version if there is one (`2026-11-21:batch*1.2@7`).
     #[must_use]
     pub fn version_text(&self, policy_version: u64) -> String {
-        let marked = if self.factor == Factor::ONE { String::new() } else { format!("*{}", self.factor) };
+        let mut marked = self.pinned.map_or_else(String::new, |tier| format!(":{tier}"));
+        if self.factor != Factor::ONE {
+            marked.push_str(&format!("*{}", self.factor));
+        }
         match self.version {
             Some(version) if marked.is_empty() => version.to_owned(),
             Some(version) => format!("{version}{marked}@{policy_version}"),
@@ -310,15 +316,21 @@ impl Price {
 
     fn standard(&self) -> Levels {
         match self.rating {
-            Rating::Table(sheet) => sheet.levels(None).unwrap_or_else(|| Levels::flat(rates([u64::MAX; 8]))),
+            Rating::Table(sheet) => {
+                sheet.levels(self.pinned).unwrap_or_else(|| Levels::flat(rates([u64::MAX; 9])))
+            }
             Rating::Own(rates) => Levels::flat(rates),
         }
     }
 
+    /// The prices of a tier that can be asked for. Batches are another interface: no live request is at their price,
+    /// whatever it names.
     fn tier(&self, name: Option<&str>) -> Option<Levels> {
         match self.rating {
-            Rating::Table(sheet) => sheet.levels(Some(name?)),
-            Rating::Own(_) => None,
+            Rating::Table(sheet) if self.pinned.is_none() => {
+                sheet.levels(name.filter(|name| !name.eq_ignore_ascii_case(BATCH)).map(Some)?)
+            }
+            _ => None,
         }
     }
 
@@ -332,6 +344,10 @@ impl Price {
             ends_itself: MAKERS.contains(&kind) || output_tokens >= context_tokens,
             web_search: sheet.web_search(),
             search_unit: sheet.search_unit(),
+            request: sheet.request(),
+            image: sheet.image(),
+            batched: !HOSTS_WITHOUT_BATCHES.contains(&kind),
+            pinned: None,
             factor: Factor::ONE,
             version: Some(PRICE_TABLE_VERSION),
         }
@@ -350,12 +366,17 @@ impl Price {
                 output: price.output,
                 reasoning: price.output,
                 output_audio: price.output,
+                output_image: price.output_image.unwrap_or(price.output),
             }),
             context_tokens: price.context_tokens.or(built_in.and_then(|known| known.context_tokens)),
             output_tokens: price.output_tokens.or(built_in.and_then(|known| known.output_tokens)),
             ends_itself: false,
             web_search: built_in.and_then(|known| known.web_search),
             search_unit: None,
+            request: price.request,
+            image: price.image,
+            batched: false,
+            pinned: None,
             factor: Factor::ONE,
             version: None,
         }
@@ -371,18 +392,33 @@ fn reachable(levels: Levels, input_tokens_max: u64) -> impl Iterator<Item = Rate
 /// `markup`.
 #[must_use]
 pub fn price_in(policy: &Policy, provider: &str, kind: &str, model: &str) -> Option<Price> {
-    let like = (!policy.priced_like.is_empty())
-        .then(|| policy.priced_like.get(&format!("{provider}/{model}")))
-        .flatten()
-        .and_then(|name| name.split_once('/'))
-        .and_then(|(kind, model)| built_in(kind, model));
+    let like =
+        (!policy.priced_like.is_empty()).then(|| like(policy, &format!("{provider}/{model}"))).flatten();
     let price = like.or_else(|| price_of(&policy.prices, provider, kind, model))?;
     let factor = policy.markups.get(provider).or_else(|| policy.markups.get(ALL_PROVIDERS));
     Some(Price { factor: factor.map_or(Factor::ONE, |millionths| Factor(*millionths)), ..price })
 }
 
+/// The line that the operator names for a model, at the tier that they name.
+fn like(policy: &Policy, name: &str) -> Option<Price> {
+    let (kind, model) = policy.priced_like.get(name)?.split_once('/')?;
+    let price = built_in(kind, model)?;
+    match policy.priced_at.get(name) {
+        // A tier that this version's table does not have is no price.
+        Some(tier) => Some(Price { pinned: Some(price.tiers().find(|known| known == tier)?), ..price }),
+        None => Some(price),
+    }
+}
+
 /// The name under which [`Policy::markups`] has the factor of all providers that have none of their own.
 pub const ALL_PROVIDERS: &str = "*";
+
+/// The tiers with prices of their own in the line for `kind/model`, batches among them.
+#[must_use]
+pub fn tiers_of(name: &str) -> Vec<&'static str> {
+    let price = name.split_once('/').and_then(|(kind, model)| built_in(kind, model));
+    price.map(|price| price.tiers().collect()).unwrap_or_default()
+}
 
 /// Whether the table has a line for `kind/model`.
 #[must_use]

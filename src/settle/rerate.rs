@@ -1,16 +1,18 @@
 //! What a settled attempt costs at other prices than those of its day, from what its row says.
 //!
-//! A row keeps six token classes, two of which are sums: both durations of cache writes, audio in and out. The usage
-//! object as the provider sent it tells them apart; without it a cost is known only if both ends of the sum are priced
-//! alike. What cannot be computed to the nano-dollar is left as it is, and said.
+//! A row keeps six token classes, three of which are sums: both durations of cache writes, audio in and out, words and
+//! pictures out. The usage object as the provider sent it tells them apart; without it a cost is known only if both ends of
+//! the sum are priced alike. Nor does a row count the pictures that were given.
+//!
+//! What cannot be computed to the nano-dollar is left as it is, and said.
 
 use super::{
-    price::Price,
+    price::{Pieces, Price},
     raw,
     row::{ADJUSTMENTS_FROM, LedgerRow, Outcome},
 };
 use crate::{
-    dialect::openai_chat::response,
+    dialect::{self, openai_chat::response, rerank},
     model::{money::NanoUsd, time::Timestamp, usage::Usage},
 };
 use serde::Deserialize;
@@ -66,6 +68,8 @@ pub enum Unknown {
     Tier,
     /// A class is a sum whose parts are priced apart, and the provider's usage is not there.
     Classes,
+    /// The price is by the picture, and the row does not say how many there were.
+    Images,
     /// The provider is not configured any more.
     Provider,
     /// The model has no price any more.
@@ -81,6 +85,7 @@ impl Unknown {
             Self::Estimated => "usage_estimated",
             Self::Tier => "service_tier_unknown",
             Self::Classes => "token_classes_unknown",
+            Self::Images => "image_count_unknown",
             Self::Provider => "provider_unknown",
             Self::Price => "model_not_priced",
         }
@@ -106,40 +111,63 @@ impl Charged {
         if self.rolled_up == 0 && price.is_tiered() {
             return Err(Unknown::Tier);
         }
-        let reported = self.usage_json.as_deref().and_then(response::usage).filter(|usage| self.is(usage));
-        if let Some(usage) = reported {
-            return Ok(price.cost(&usage, self.service_tier.as_deref()));
+        if price.search_unit.is_some() {
+            let units = self.usage_json.as_deref().and_then(rerank::search_units).ok_or(Unknown::Classes)?;
+            return Ok(price.cost_of_search_units(units));
         }
-        let mut costs = [(true, true), (true, false), (false, true), (false, false)]
-            .map(|(short, spoken)| price.cost(&self.usage(short, spoken), self.service_tier.as_deref()));
-        costs.sort_unstable();
-        match costs {
-            [least, .., most] if least == most => Ok(least),
+        if price.image.is_some_and(|price| price.0 > 0) {
+            return Err(Unknown::Images);
+        }
+        let cost = |usage: &Usage| price.cost_of(usage, self.pieces(), self.service_tier.as_deref());
+        let reported = self.usage_json.as_deref().map(dialect::usages).unwrap_or_default();
+        if let Some(usage) = reported.iter().find(|usage| self.is(usage)) {
+            return Ok(cost(usage));
+        }
+        let ends = (0..8).map(|bits| cost(&self.usage(bits & 1 != 0, bits & 2 != 0, bits & 4 != 0)));
+        match (ends.clone().min(), ends.max()) {
+            (Some(least), Some(most)) if least == most => Ok(least),
             _ => Err(Unknown::Classes),
         }
     }
 
+    /// What was billed beside tokens, but for pictures.
+    fn pieces(&self) -> Pieces {
+        let tokens = [
+            self.input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+            self.audio_tokens,
+        ];
+        let billed = self.outcome == Outcome::Ok || tokens.into_iter().any(|count| count > 0);
+        Pieces { requests: u64::from(billed), images: 0 }
+    }
+
     /// Whether a usage is what this row says.
     fn is(&self, usage: &Usage) -> bool {
-        (self.input_tokens, self.cache_read_tokens, self.output_tokens, self.reasoning_tokens)
-            == (usage.input, usage.cache_read, usage.output, usage.reasoning)
+        (self.input_tokens, self.cache_read_tokens, self.reasoning_tokens)
+            == (usage.input, usage.cache_read, usage.reasoning)
+            && self.output_tokens == usage.output.saturating_add(usage.output_image)
             && self.cache_write_tokens == usage.cache_write_5m.saturating_add(usage.cache_write_1h)
             && self.audio_tokens == usage.input_audio.saturating_add(usage.output_audio)
     }
 
-    fn usage(&self, short: bool, spoken: bool) -> Usage {
+    fn usage(&self, short: bool, spoken: bool, painted: bool) -> Usage {
         let split = |whole: u64, first: bool| if first { (whole, 0) } else { (0, whole) };
         let (cache_write_5m, cache_write_1h) = split(self.cache_write_tokens, short);
         let (input_audio, output_audio) = split(self.audio_tokens, spoken);
+        let (output_image, output) = split(self.output_tokens, painted);
         Usage {
             input: self.input_tokens,
             cache_read: self.cache_read_tokens,
             cache_write_5m,
             cache_write_1h,
             input_audio,
-            output: self.output_tokens,
+            output,
             reasoning: self.reasoning_tokens,
             output_audio,
+            output_image,
         }
     }
 
@@ -182,7 +210,7 @@ pub fn summed(rows: &[LedgerRow]) -> (Box<RawValue>, NanoUsd) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settle::price::price_of;
+    use crate::{config::policy::PriceOverride, model::money::PicoUsd, settle::price::price_of};
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
 
@@ -246,6 +274,45 @@ mod tests {
             Err(Unknown::Classes),
             "a usage that is not the row's says nothing"
         );
+    }
+
+    #[test]
+    fn pictures_fees_and_search_units_are_told_or_left_alone() {
+        // Gemini's own usage tells pictures from words.
+        let painter = price("gemini", "gemini-2.5-flash-image");
+        let usage_json = r#"{"promptTokenCount":110,"cachedContentTokenCount":10,"candidatesTokenCount":1300,"totalTokenCount":1410,"candidatesTokensDetails":[{"modality":"IMAGE","tokenCount":1290}]}"#;
+        let known = charged(json!({"output_tokens": 1_300, "usage_json": usage_json}));
+        let usage = Usage { input: 100, cache_read: 10, output: 10, output_image: 1_290, ..Usage::default() };
+        assert_eq!(known.cost(&painter, "gemini"), Ok(painter.cost(&usage, None)));
+        assert_eq!(
+            charged(json!({"output_tokens": 1_300})).cost(&painter, "gemini"),
+            Err(Unknown::Classes),
+            "words and pictures are priced apart"
+        );
+        // Anthropic's tells both durations of a cache.
+        let opus = price("anthropic", "claude-opus-5");
+        let usage_json = r#"{"input_tokens":100,"cache_read_input_tokens":10,"cache_creation_input_tokens":5,"cache_creation":{"ephemeral_1h_input_tokens":5},"output_tokens":20}"#;
+        let known = charged(json!({"cache_write_tokens": 5, "usage_json": usage_json}));
+        let usage = Usage { input: 100, cache_read: 10, cache_write_1h: 5, output: 20, ..Usage::default() };
+        assert_eq!(known.cost(&opus, "anthropic"), Ok(opus.cost(&usage, None)));
+
+        let search = price("openai", "gpt-5-search-api");
+        let usage = Usage { input: 100, cache_read: 10, output: 20, ..Usage::default() };
+        let fee = Pieces { requests: 1, images: 0 };
+        assert_eq!(charged(json!({})).cost(&search, "openai"), Ok(search.cost_of(&usage, fee, None)));
+        let nothing =
+            json!({"outcome": "rate_limited", "input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0});
+        assert_eq!(charged(nothing).cost(&search, "openai"), Ok(NanoUsd::ZERO), "the model was not called");
+
+        let own = PriceOverride { image: Some(PicoUsd(1)), ..PriceOverride::default() };
+        let by_image = price_of(&BTreeMap::from([("p/m".to_owned(), own)]), "p", "openai", "m").unwrap();
+        assert_eq!(charged(json!({})).cost(&by_image, "openai"), Err(Unknown::Images));
+
+        let rerank = price("cohere", "rerank-v3.5");
+        let usage_json = r#"{"api_version":{"version":"2"},"billed_units":{"search_units":3}}"#;
+        let known = charged(json!({"usage_json": usage_json}));
+        assert_eq!(known.cost(&rerank, "cohere"), Ok(NanoUsd(6_000_000)));
+        assert_eq!(charged(json!({})).cost(&rerank, "cohere"), Err(Unknown::Classes));
     }
 
     #[test]

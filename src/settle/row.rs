@@ -92,7 +92,7 @@ pub struct LedgerRow {
     /// Written to the provider's cache.
     #[serde(default, skip_serializing_if = "zero")]
     pub cache_write_tokens: u64,
-    /// Text output without reasoning.
+    /// Output without reasoning and sound, pictures among it.
     #[serde(default, skip_serializing_if = "zero")]
     pub output_tokens: u64,
     /// Reasoning.
@@ -152,7 +152,7 @@ impl LedgerRow {
         self.input_tokens = usage.input;
         self.cache_read_tokens = usage.cache_read;
         self.cache_write_tokens = usage.cache_write_5m.saturating_add(usage.cache_write_1h);
-        self.output_tokens = usage.output;
+        self.output_tokens = usage.output.saturating_add(usage.output_image);
         self.reasoning_tokens = usage.reasoning;
         self.audio_tokens = usage.input_audio.saturating_add(usage.output_audio);
         self

@@ -15,12 +15,27 @@ const MAX_TOKENS: u64 = 1_000_000_000;
 const PRICE: &str =
     "US dollars per million tokens, a decimal number such as 0.15, at most 6 decimals and at most 1000000";
 
-const FIELDS: &[&str] =
-    &["input", "cached_input", "cache_write", "output", "context_tokens", "output_tokens"];
+const PIECE: &str = "US dollars each, a decimal number such as 0.005, at most 9 decimals and at most 1000";
+/// The highest price of a request or a picture, in pico-dollars: a thousand dollars.
+const MAX_PIECE_PICOUSD: i128 = 1_000_000_000_000_000;
+
+const FIELDS: &[&str] = &[
+    "input",
+    "cached_input",
+    "cache_write",
+    "output",
+    "image_output",
+    "per_request",
+    "per_image",
+    "context_tokens",
+    "output_tokens",
+];
 /// The key beside the models that says what costs are multiplied with.
 const MARKUP: &str = "markup";
 /// Instead of prices: the line of the built-in table that holds.
 const LIKE: &str = "like";
+/// Beside `like`: the tier of that line that holds for every request.
+const TIER: &str = "tier";
 
 pub(super) fn read(field: &Field<'_>, names: &Names, policy: &mut Policy, problems: &mut Problems) {
     for entry in field.entries("a mapping of `provider/model` to prices", problems).unwrap_or_default() {
@@ -29,16 +44,23 @@ pub(super) fn read(field: &Field<'_>, names: &Names, policy: &mut Policy, proble
             continue;
         }
         let known = names.check_qualified(&entry, problems);
-        let fields: Vec<&str> = FIELDS.iter().copied().chain([LIKE]).collect();
+        let fields: Vec<&str> = FIELDS.iter().copied().chain([LIKE, TIER]).collect();
         let Some(fields) = entry.field.fields(&fields, "a mapping with at least input and output", problems)
         else {
             continue;
         };
         if let Some(field) = fields.get(LIKE) {
-            if let Some(like) = read_like(field, &fields, problems).filter(|_| known) {
+            let like = read_like(field, &fields, problems);
+            let tier = fields.get(TIER).map(|field| read_tier(field, like.as_deref(), problems));
+            if let Some(like) = like.filter(|_| known) {
                 policy.priced_like.insert(entry.name.to_owned(), like);
+                policy.priced_at.extend(tier.flatten().map(|tier| (entry.name.to_owned(), tier)));
             }
             continue;
+        }
+        if let Some(field) = fields.get(TIER) {
+            let message = "`tier` stands beside `like` only: it names a tier of that line".to_owned();
+            field.refuse("no tier without `like`", message, problems);
         }
         let input = required(&fields, "input", problems);
         let output = required(&fields, "output", problems);
@@ -46,6 +68,13 @@ pub(super) fn read(field: &Field<'_>, names: &Names, policy: &mut Policy, proble
             |name, problems: &mut Problems| fields.get(name).map(|field| read_price(field, problems));
         let (cache_read, cache_write) =
             (optional("cached_input", problems), optional("cache_write", problems));
+        let output_image = optional("image_output", problems);
+        let piece = |name, problems: &mut Problems| {
+            fields
+                .get(name)
+                .and_then(|field| read_decimal(field, PIECE, (9, 1_000), MAX_PIECE_PICOUSD, problems))
+        };
+        let (request, image) = (piece("per_request", problems), piece("per_image", problems));
         let tokens = |name, expected, problems: &mut Problems| {
             fields.get(name).map(|field| field.whole(&(1..=MAX_TOKENS), expected, problems))
         };
@@ -57,6 +86,9 @@ pub(super) fn read(field: &Field<'_>, names: &Names, policy: &mut Policy, proble
                 cache_read: cache_read.flatten(),
                 cache_write: cache_write.flatten(),
                 output,
+                output_image: output_image.flatten(),
+                request,
+                image,
                 context_tokens: context_tokens.flatten(),
                 output_tokens: output_tokens.flatten(),
             };
@@ -77,6 +109,22 @@ fn read_like(field: &Field<'_>, fields: &Fields<'_>, problems: &mut Problems) ->
     }
     if !price::is_listed(text) {
         field.mismatch(EXPECTED, problems);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A tier that the line has prices for.
+fn read_tier(field: &Field<'_>, like: Option<&str>, problems: &mut Problems) -> Option<String> {
+    let tiers = like.map(price::tiers_of).unwrap_or_default();
+    let expected = match (like, tiers.as_slice()) {
+        (Some(like), []) => format!("no tier: {like} has none of its own in the table"),
+        (None, _) => "a tier of the line that `like` names".to_owned(),
+        (_, tiers) => format!("one of the tiers of that line: {}", tiers.join(", ")),
+    };
+    let text = field.text(&expected, problems)?;
+    if like.is_some() && !tiers.contains(&text) {
+        field.mismatch(&expected, problems);
         return None;
     }
     Some(text.to_owned())
@@ -125,14 +173,25 @@ fn required(fields: &Fields<'_>, name: &str, problems: &mut Problems) -> Option<
 
 /// A dollar per million tokens is a million pico-dollars per token.
 fn read_price(field: &Field<'_>, problems: &mut Problems) -> Option<PicoUsd> {
-    const SCALE: i32 = 6;
-    let text = field.any_text(PRICE, problems)?;
-    let price = parse_decimal(text, SCALE)
-        .filter(|price| (0..=MAX_PICOUSD).contains(price))
+    read_decimal(field, PRICE, (6, 1), MAX_PICOUSD, problems)
+}
+
+/// A decimal number of so many places at most, times what makes it pico-dollars.
+fn read_decimal(
+    field: &Field<'_>,
+    expected: &str,
+    (places, factor): (i32, i128),
+    most: i128,
+    problems: &mut Problems,
+) -> Option<PicoUsd> {
+    let text = field.any_text(expected, problems)?;
+    let price = parse_decimal(text, places)
+        .and_then(|price| price.checked_mul(factor))
+        .filter(|price| (0..=most).contains(price))
         .and_then(|price| u64::try_from(price).ok())
         .map(PicoUsd);
     if price.is_none() {
-        field.mismatch(PRICE, problems);
+        field.mismatch(expected, problems);
     }
     price
 }

@@ -72,7 +72,7 @@ pub(super) fn show_finish(finish: Option<&Finish>, calls: bool) -> (&'static str
 /// What a compaction used stands in `iterations` alone ("sum across all entries",
 /// <https://platform.claude.com/docs/en/build-with-claude/compaction>, read 2026-11-21) and is added; so is not what an advisor
 /// used, which is another model and has another price.
-pub(super) fn read_usage(value: &Value) -> Option<Reported> {
+pub(in crate::dialect) fn read_usage(value: &Value) -> Option<Reported> {
     let mut usage = counts(value)?;
     for iteration in value.get("iterations").and_then(Value::as_array).into_iter().flatten() {
         if iteration.get("type").and_then(Value::as_str) == Some("compaction")

@@ -9,7 +9,7 @@ use crate::model::{answer::Reported, usage::Usage};
 use serde_json::{Map, Value, json};
 
 /// What a provider reports; nothing if no count is in it (Vertex's chunks have only `trafficType` until the last).
-pub(super) fn read(metadata: &Value) -> Option<Reported> {
+pub(in crate::dialect) fn read(metadata: &Value) -> Option<Reported> {
     let count = |name| member(metadata, name).and_then(whole);
     let counts = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"];
     // What is no count says nothing; read as 0 it would cost nothing.
@@ -22,12 +22,13 @@ pub(super) fn read(metadata: &Value) -> Option<Reported> {
     let cache_read = of("cachedContentTokenCount").min(prompt);
     let tool_use = of("toolUsePromptTokenCount");
     let fresh = (prompt - cache_read).saturating_add(tool_use);
-    let input_audio = audio(metadata, "promptTokensDetails")
-        .saturating_sub(audio(metadata, "cacheTokensDetails"))
-        .saturating_add(audio(metadata, "toolUsePromptTokensDetails"))
+    let input_audio = of_modality(metadata, "promptTokensDetails", AUDIO)
+        .saturating_sub(of_modality(metadata, "cacheTokensDetails", AUDIO))
+        .saturating_add(of_modality(metadata, "toolUsePromptTokensDetails", AUDIO))
         .min(fresh);
     let candidates = of("candidatesTokenCount");
-    let output_audio = audio(metadata, "candidatesTokensDetails").min(candidates);
+    let output_audio = of_modality(metadata, "candidatesTokensDetails", AUDIO).min(candidates);
+    let output_image = of_modality(metadata, "candidatesTokensDetails", IMAGE).min(candidates - output_audio);
     // What is in the total alone is charged as what costs most.
     let parts =
         prompt.saturating_add(tool_use).saturating_add(candidates).saturating_add(of("thoughtsTokenCount"));
@@ -38,20 +39,24 @@ pub(super) fn read(metadata: &Value) -> Option<Reported> {
         cache_write_5m: 0,
         cache_write_1h: 0,
         input_audio,
-        output: (candidates - output_audio).saturating_add(untold),
+        output: (candidates - output_audio - output_image).saturating_add(untold),
         reasoning: of("thoughtsTokenCount"),
         output_audio,
+        output_image,
     };
     Some(Reported { usage, json: metadata.to_string(), cost_nanousd: None })
 }
 
-/// Tokens of sound in a list by modality.
-fn audio(metadata: &Value, list: &str) -> u64 {
+const AUDIO: &str = "AUDIO";
+const IMAGE: &str = "IMAGE";
+
+/// Tokens of sound or pictures in a list by modality.
+fn of_modality(metadata: &Value, list: &str, modality: &str) -> u64 {
     let Some(list) = member(metadata, list).and_then(Value::as_array) else {
         return 0;
     };
     list.iter()
-        .filter(|entry| member(entry, "modality").and_then(Value::as_str) == Some("AUDIO"))
+        .filter(|entry| member(entry, "modality").and_then(Value::as_str) == Some(modality))
         .filter_map(|entry| member(entry, "tokenCount").and_then(whole))
         .fold(0, u64::saturating_add)
 }
@@ -88,20 +93,23 @@ pub(super) fn write(reported: Option<&Reported>, tier: Option<&str>) -> Option<V
     };
     put("promptTokenCount", usage.input_total());
     put("cachedContentTokenCount", usage.cache_read);
-    put("candidatesTokenCount", usage.output.saturating_add(usage.output_audio));
+    let candidates = usage.output.saturating_add(usage.output_audio).saturating_add(usage.output_image);
+    put("candidatesTokenCount", candidates);
     put("thoughtsTokenCount", usage.reasoning);
     put("totalTokenCount", usage.total());
-    let by_modality = |audio: u64, all: u64| {
-        json!([{ "modality": "TEXT", "tokenCount": all.saturating_sub(audio) },
-               { "modality": "AUDIO", "tokenCount": audio }])
+    let by_modality = |all: u64, audio: u64, images: u64| {
+        let text = all.saturating_sub(audio).saturating_sub(images);
+        let counts = [("TEXT", text), (AUDIO, audio), (IMAGE, images)];
+        let told = counts.into_iter().filter(|(name, count)| *count > 0 || *name == "TEXT");
+        told.map(|(name, count)| json!({ "modality": name, "tokenCount": count })).collect::<Vec<_>>()
     };
     if usage.input_audio > 0 {
-        let details = by_modality(usage.input_audio, usage.input_total());
-        written.insert("promptTokensDetails".to_owned(), details);
+        let details = by_modality(usage.input_total(), usage.input_audio, 0);
+        written.insert("promptTokensDetails".to_owned(), json!(details));
     }
-    if usage.output_audio > 0 {
-        let details = by_modality(usage.output_audio, usage.output.saturating_add(usage.output_audio));
-        written.insert("candidatesTokensDetails".to_owned(), details);
+    if usage.output_audio > 0 || usage.output_image > 0 {
+        let details = by_modality(candidates, usage.output_audio, usage.output_image);
+        written.insert("candidatesTokensDetails".to_owned(), json!(details));
     }
     written.extend(tier.map(|tier| ("serviceTier".to_owned(), tier)));
     Some(Value::Object(written))

@@ -15,8 +15,9 @@ pub use input::{Images, InputSize};
 
 use crate::{
     dialect::{Dialect, task::Task},
-    model::request::Request,
+    model::{part::Part, request::Request},
     refusal::Refusal,
+    settle::price::Pieces,
 };
 use edits::{CapPlace, Spans};
 use input::Messages;
@@ -65,6 +66,8 @@ pub struct ChatRequest {
     pub prediction_bytes: u64,
     /// A member that makes the provider do what is billed beside tokens, or choose another model.
     pub unmetered: Option<&'static str>,
+    /// Whether pictures are wanted in the answer, by a member that says so.
+    pub paints: bool,
     /// The dialect the client speaks. In any other than chat, the figures above are those of its chat form.
     pub dialect: Dialect,
     /// Read whole, in any other dialect than chat.
@@ -77,6 +80,18 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
+    /// What may be billed beside its tokens. Counting is free.
+    #[must_use]
+    pub fn pieces(&self) -> Pieces {
+        if self.task == Task::Count {
+            return Pieces::default();
+        }
+        // Those in results of tools, too, which the chat form has no place for.
+        let parts = self.canonical.iter().flat_map(|request| &request.turns).flat_map(|turn| &turn.parts);
+        let given = parts.map(Part::images).fold(0, u64::saturating_add);
+        Pieces { requests: 1, images: self.input.images.count().max(given) }
+    }
+
     /// Reads the body.
     ///
     /// # Errors
@@ -216,6 +231,7 @@ impl ChatRequest {
                 .copied()
                 .find(|name| find(name).is_some())
                 .or(hosted.then_some("tools")),
+            paints: false,
             dialect: Dialect::OpenAiChat,
             canonical: None,
             hour_cache: false,

@@ -96,6 +96,9 @@ struct OutputDetails {
     reasoning_tokens: Option<u64>,
     #[serde(default)]
     audio_tokens: Option<u64>,
+    /// OpenRouter's (<https://openrouter.ai/docs/api/reference/overview>, read 2026-11-21).
+    #[serde(default)]
+    image_tokens: Option<u64>,
 }
 
 /// Reads a usage object; `None` if it has no totals.
@@ -136,6 +139,7 @@ pub fn usage(text: &str) -> Option<Usage> {
     };
     let reasoning = take(claimed_reasoning);
     let output_audio = take(output.audio_tokens);
+    let output_image = take(output.image_tokens);
     Some(Usage {
         input: uncached,
         cache_read,
@@ -145,6 +149,7 @@ pub fn usage(text: &str) -> Option<Usage> {
         output: left,
         reasoning,
         output_audio,
+        output_image,
     })
 }
 

@@ -154,7 +154,7 @@ pub(super) fn annotation(citation: &Citation, text: &str) -> Option<Value> {
 
 /// A usage object, if it has totals. Its classes are those of chat's under other names, and nested as there. What it says of
 /// the cost is read at settlement, by the provider's kind.
-pub(super) fn usage(value: &Value) -> Option<Reported> {
+pub(in crate::dialect) fn usage(value: &Value) -> Option<Reported> {
     let member = |name: &str| value.get(name).cloned().unwrap_or_default();
     let renamed = json!({
         "prompt_tokens": member("input_tokens"),

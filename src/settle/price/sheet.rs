@@ -1,6 +1,6 @@
 //! The table as text: a model's line is found by binary search and its prices are read where they are used.
 //!
-//! 1,480 models are 100 kB of text (as statics of eight prices for each level they would be 270 kB), and nothing is
+//! 1,497 models are 111 kB of text, a third of what statics of nine prices for each level would be, and nothing is
 //! done with it when an isolate starts. A request reads a few levels of a few lines.
 
 use super::{Rates, table};
@@ -57,8 +57,18 @@ impl Sheet {
         self.unit('q')
     }
 
+    /// Of each request.
+    pub(super) fn request(&self) -> Option<PicoUsd> {
+        self.unit('f')
+    }
+
+    /// Of each picture in the input.
+    pub(super) fn image(&self) -> Option<PicoUsd> {
+        self.unit('p')
+    }
+
     fn unit(&self, letter: char) -> Option<PicoUsd> {
-        let units = self.words.split(' ').skip(1).take_while(|word| word.starts_with(['s', 'q']));
+        let units = self.words.split(' ').skip(1).take_while(|word| word.starts_with(UNITS));
         units.filter_map(|word| word.strip_prefix(letter)).map(pico).next()
     }
 
@@ -80,7 +90,7 @@ impl Sheet {
     }
 
     /// The tiers with prices of their own.
-    pub(super) fn tiers(&self) -> impl Iterator<Item = &'static str> {
+    pub(super) fn tiers(self) -> impl Iterator<Item = &'static str> {
         self.words.split(" @").skip(1).filter_map(|scale| scale.split(' ').next())
     }
 }
@@ -138,15 +148,15 @@ impl Iterator for Levels {
 
 /// A level's words. What is missing costs what its parent costs; without an input or output price nothing can be paid.
 fn read(words: impl Iterator<Item = &'static str>) -> Rates {
-    let mut cells: [Option<PicoUsd>; 8] = [None; 8];
+    let mut cells: [Option<PicoUsd>; 9] = [None; 9];
     for word in words {
         let mut letters = word.chars();
-        let place = letters.next().and_then(|letter| "irwWaotA".find(letter));
+        let place = letters.next().and_then(|letter| "irwWaotAI".find(letter));
         if let Some(cell) = place.and_then(|place| cells.get_mut(place)) {
             *cell = Some(pico(letters.as_str()));
         }
     }
-    let [input, cache_read, write_5m, write_1h, audio, output, reasoning, output_audio] = cells;
+    let [input, cache_read, write_5m, write_1h, audio, output, reasoning, output_audio, output_image] = cells;
     let input = input.unwrap_or(UNREADABLE);
     let output = output.unwrap_or(UNREADABLE);
     let write_5m = write_5m.unwrap_or(input);
@@ -159,9 +169,12 @@ fn read(words: impl Iterator<Item = &'static str>) -> Rates {
         output,
         reasoning: reasoning.unwrap_or(output),
         output_audio: output_audio.unwrap_or(output),
+        output_image: output_image.unwrap_or(output),
     }
 }
 
+/// The letters of what is billed by the piece.
+const UNITS: [char; 4] = ['s', 'q', 'f', 'p'];
 /// More than any budget: a slip of the table must never be free.
 const UNREADABLE: PicoUsd = PicoUsd(u64::MAX);
 /// Decimals of a dollar per million tokens, in pico-dollars per token.
@@ -211,9 +224,9 @@ mod tests {
             let known = |word: &str| {
                 let rest = word.get(1..).unwrap_or_default();
                 match word.chars().next() {
-                    Some('@') => ["fast", "flex", "priority", "ultrafast"].contains(&rest),
+                    Some('@') => ["batch", "fast", "flex", "priority", "ultrafast"].contains(&rest),
                     Some('>') => rest.parse::<u64>().is_ok(),
-                    Some(letter) => "sqirwWaotA".contains(letter) && pico(rest) != UNREADABLE,
+                    Some(letter) => "sqfpirwWaotAI".contains(letter) && pico(rest) != UNREADABLE,
                     None => false,
                 }
             };
@@ -241,10 +254,13 @@ mod tests {
 
     #[test]
     fn levels_tiers_and_units_are_told_apart() {
-        let sheet = Sheet::of("1000/? s10000 q2000 i2 r0.5 o8 >200000 i4 o16 @flex i1 o4 @fast i12.5 o50");
+        let sheet =
+            Sheet::of("1000/? s10000 q2000 f500 p0.25 i2 r0.5 o8 >200000 i4 o16 @flex i1 o4 @fast i12.5 o50");
         assert_eq!((sheet.context(), sheet.output()), (Some(1_000), None));
         assert_eq!(sheet.web_search(), Some(PicoUsd(10_000_000_000)));
         assert_eq!(sheet.search_unit(), Some(PicoUsd(2_000_000_000)));
+        assert_eq!(sheet.request(), Some(PicoUsd(500_000_000)));
+        assert_eq!(sheet.image(), Some(PicoUsd(250_000)));
         let inputs = |tier| {
             sheet
                 .levels(tier)

@@ -7,8 +7,9 @@
 pub(super) const VERSION: &str = "2026-11-21";
 
 /// A line for each model, sorted by bytes: `kind/model`, a space, then either `=kind/model` (as that line says) or words:
-/// most input tokens `/` most output tokens (`?` if not known), `s` the price of a web search and `q` of a search unit in
-/// millionths of a dollar, the standard prices, and after each `@tier` that tier's. Prices are dollars per million tokens: `i`
-/// input, `r` cache read, `w` cache write for five minutes, `W` for an hour, `a` audio in, `o` output, `t` reasoning, `A` audio
-/// out; after `>tokens` those of requests with more input. A class that is missing costs what its parent costs.
+/// most input tokens `/` most output tokens (`?` if not known), in millionths of a dollar the price `s` of a web search, `q` of a
+/// search unit, `f` of each request and `p` of a picture in the input, the standard prices, and after each `@tier` that tier's
+/// (`@batch`: those of the provider's batches). Prices are dollars per million tokens: `i` input, `r` cache read, `w` cache write
+/// for five minutes, `W` for an hour, `a` audio in, `o` output, `t` reasoning, `A` audio out, `I` pictures out; after `>tokens`
+/// those of requests with more input. A class that is missing costs what its parent costs.
 pub(super) const TABLE: &str = include_str!("table.txt");

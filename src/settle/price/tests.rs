@@ -15,7 +15,7 @@ fn overrides(key: &str, price: PriceOverride) -> BTreeMap<String, PriceOverride>
 
 /// Input and output of any class.
 fn any_class(input: u64, output: u64) -> Extent {
-    Extent { input, input_audio: input, output, hour_cache: true }
+    Extent { input, input_audio: input, output, hour_cache: true, ..Extent::default() }
 }
 
 /// The rates of a request of no size.
@@ -166,7 +166,7 @@ fn the_table_goes_by_kind_and_overrides_go_by_name() {
     let own = PriceOverride { input: PicoUsd(7), output: PicoUsd(9), ..PriceOverride::default() };
     let by_name = overrides("openai-eu/gpt-4o", own);
     let eu = price_of(&by_name, "openai-eu", "openai", "gpt-4o").unwrap();
-    assert_eq!(base(&eu, None), rates([7, 7, 7, 7, 7, 9, 9, 9]));
+    assert_eq!(base(&eu, None), rates([7, 7, 7, 7, 7, 9, 9, 9, 9]));
     assert_eq!(eu.version, None);
     assert_eq!(price_of(&by_name, "openai", "openai", "gpt-4o"), Some(price("openai", "gpt-4o")));
     let other = price_of(&by_name, "openai-eu", "openai", "gpt-4o-mini").unwrap();
@@ -182,7 +182,7 @@ fn an_override_replaces_all_tiers_and_keeps_the_limits_it_does_not_set() {
         cache_write: Some(PicoUsd(2_000)),
         output: PicoUsd(3_000),
         context_tokens: Some(5),
-        output_tokens: None,
+        ..PriceOverride::default()
     };
     let price =
         price_of(&overrides("gemini/gemini-2.5-pro", own), "gemini", "gemini", "gemini-2.5-pro").unwrap();
@@ -216,7 +216,7 @@ fn a_mock_model_costs_what_its_namesake_costs() {
     }
     let own = PriceOverride { input: PicoUsd(5), ..PriceOverride::default() };
     let free_output = price_of(&overrides("mock/gpt-4o", own), "mock", "mock", "gpt-4o").unwrap();
-    assert_eq!(base(&free_output, None), rates([5, 5, 5, 5, 5, 0, 0, 0]));
+    assert_eq!(base(&free_output, None), rates([5, 5, 5, 5, 5, 0, 0, 0, 0]));
 }
 
 #[test]
@@ -249,7 +249,9 @@ fn a_markup_is_on_every_amount_and_rounded_up_once() {
     assert_eq!(mini.cost(&million, None), NanoUsd(900_000_000));
     assert_eq!(mini.cost(&Usage { input: 1, ..Usage::default() }, None), NanoUsd(180));
     assert_eq!(mini.charge(NanoUsd(101)), NanoUsd(122), "121.2 nano-dollars");
-    assert_eq!(mini.headline(), (PicoUsd(180_000), PicoUsd(720_000)));
+    let shown = mini.headline();
+    assert_eq!((shown.input, shown.output), (PicoUsd(180_000), PicoUsd(720_000)));
+    assert_eq!(shown.batch, Some((PicoUsd(90_000), PicoUsd(360_000))));
     assert_eq!(mini.version_text(policy.version), format!("{PRICE_TABLE_VERSION}*1.2@7"));
     let grok = price_in(&policy, "xai", "xai", "grok-4.5").unwrap();
     assert_eq!(grok.cost(&million, None), NanoUsd(13_600_000_000), "above 200,000 tokens: (4 + 12) × 0.85");
@@ -328,6 +330,102 @@ fn a_fraction_of_a_nano_dollar_is_rounded_up_once() {
 }
 
 #[test]
+fn pictures_in_an_answer_cost_what_the_page_says() {
+    // https://ai.google.dev/gemini-api/docs/pricing: dollars per million tokens of input, of text out, of pictures out; and what
+    // a picture of 1024 pixels comes to with that many tokens (1,290 and 1,120).
+    for (model, cells, tokens, picture) in [
+        ("gemini-2.5-flash-image", ["0.3", "2.5", "30"], 1_290, 38_700_000),
+        ("gemini-3-pro-image", ["2", "12", "120"], 1_120, 134_400_000),
+        ("gemini-3.1-flash-image", ["0.5", "3", "60"], 1_120, 67_200_000),
+    ] {
+        let price = price("gemini", model);
+        let rates = base(&price, None);
+        let said = cells.map(|text| PicoUsd::parse_usd(&format!("{text}e-6")).unwrap());
+        assert_eq!([rates.input, rates.output, rates.output_image], said, "{model}");
+        let painted = Usage { output_image: tokens, ..Usage::default() };
+        assert_eq!(price.cost(&painted, None), NanoUsd(picture), "{model}");
+        assert!(price.upper_bound(&any_class(0, tokens), None) >= NanoUsd(picture));
+        assert!(price.knows_pictures() && price.headline().output_image == Some(said[2]));
+        assert_eq!(price.image, None, "a picture given is paid by its tokens");
+    }
+    assert!(!price("gemini", "gemini-2.5-flash").knows_pictures());
+    // A dearer tier, of which the source has no price for pictures, is dearer for them by as much as for text.
+    let priority = base(&price("gemini", "gemini-3-pro-image"), Some("priority"));
+    assert_eq!((priority.output, priority.output_image), (PicoUsd(21_600_000), PicoUsd(216_000_000)));
+}
+
+#[test]
+fn fees_and_pictures_given_are_in_cost_and_bound() {
+    // Every answer of these comes with a search.
+    let search = price("openai", "gpt-4o-search-preview");
+    let one = Pieces { requests: 1, images: 0 };
+    let usage = Usage { input: 1_000, output: 100, ..Usage::default() };
+    assert_eq!(search.cost_of(&usage, one, None), NanoUsd(25_000_000 + 2_500_000 + 1_000_000));
+    let extent = Extent { pieces: one, ..any_class(1_000, 100) };
+    assert_eq!(search.upper_bound(&extent, None), search.cost_of(&usage, one, None));
+    assert_eq!(search.affordable_output(NanoUsd(28_500_000), &extent, None), 100);
+    assert_eq!(search.affordable_output(NanoUsd(24_999_999), &extent, None), 0);
+
+    let own = PriceOverride {
+        input: PicoUsd(1_000),
+        output: PicoUsd(3_000),
+        output_image: Some(PicoUsd(9_000)),
+        request: Some(PicoUsd(1_500)),
+        image: Some(PicoUsd(2_200)),
+        ..PriceOverride::default()
+    };
+    let mut policy = Policy { prices: overrides("lab/m", own), ..Policy::default() };
+    let lab = price_in(&policy, "lab", "openai-compatible", "m").unwrap();
+    let pieces = Pieces { requests: 1, images: 3 };
+    let painted = Usage { input: 1, output: 1, output_image: 1, ..Usage::default() };
+    assert_eq!(
+        lab.cost_of(&painted, pieces, None),
+        NanoUsd(1 + 3 + 9 + 9),
+        "1.5 + 6.6 are rounded up in the sum"
+    );
+    policy.markups.insert("*".to_owned(), 2_000_000);
+    let dearer = price_in(&policy, "lab", "openai-compatible", "m").unwrap();
+    assert_eq!(dearer.cost_of(&painted, pieces, None), NanoUsd(43), "42.2");
+    assert_eq!(dearer.headline().request, Some(PicoUsd(3_000)));
+}
+
+#[test]
+fn batch_prices_are_known_and_no_live_request_is_at_them() {
+    let gpt = price("openai", "gpt-5");
+    let usage = Usage { input: 1_000, output: 100, ..Usage::default() };
+    for tier in ["batch", "BATCH", "batches"] {
+        assert_eq!(gpt.cost(&usage, Some(tier)), gpt.cost(&usage, None), "{tier}");
+        assert_eq!(gpt.upper_bound(&any_class(9, 9), Some(tier)), gpt.upper_bound(&any_class(9, 9), None));
+    }
+    // https://developers.openai.com/api/docs/pricing and https://platform.claude.com/docs/en/about-claude/pricing: half.
+    let half = |price: &Price| {
+        let shown = price.headline();
+        shown.batch.map(|(input, output)| (input.0 * 2, output.0 * 2))
+            == Some((shown.input.0, shown.output.0))
+    };
+    assert!(
+        half(&gpt) && half(&price("anthropic", "claude-opus-5")) && half(&price("gemini", "gemini-2.5-pro"))
+    );
+    assert_eq!(price("openrouter", "openai/gpt-5").headline().batch, None, "which has no batches");
+    assert_eq!(price("groq", "openai/gpt-oss-120b").headline().batch, None);
+    let only_batch = price("gemini", "gemini-3.1-flash-image");
+    assert!(!only_batch.is_tiered() && only_batch.tiers().eq(["batch"]));
+
+    // The operator's word makes it the price of all requests.
+    let mut policy = Policy { version: 4, ..Policy::default() };
+    policy.priced_like.insert("nightly/gpt-5".to_owned(), "openai/gpt-5".to_owned());
+    policy.priced_at.insert("nightly/gpt-5".to_owned(), "batch".to_owned());
+    let nightly = price_in(&policy, "nightly", "openai-compatible", "gpt-5").unwrap();
+    assert_eq!(nightly.cost(&usage, None).0 * 2, gpt.cost(&usage, None).0);
+    assert_eq!(nightly.cost(&usage, Some("priority")), nightly.cost(&usage, None));
+    assert!(nightly.covers_tier(Some("flex")) && !nightly.covers_tier(Some("priority")));
+    assert!(!nightly.is_tiered() && nightly.headline().batch.is_none());
+    assert_eq!(nightly.version_text(4), format!("{PRICE_TABLE_VERSION}:batch@4"));
+    policy.priced_at.insert("nightly/gpt-5".to_owned(), "gone".to_owned());
+    assert_eq!(price_in(&policy, "nightly", "openai-compatible", "gpt-5"), None);
+}
+
+#[test]
 fn absurd_counts_saturate() {
     let most = u64::MAX;
     let usage = Usage {
@@ -339,6 +437,7 @@ fn absurd_counts_saturate() {
         output: most,
         reasoning: most,
         output_audio: most,
+        output_image: most,
     };
     let own = PriceOverride { input: PicoUsd(most), output: PicoUsd(most), ..PriceOverride::default() };
     for price in [
@@ -388,6 +487,7 @@ fn usage_of(openai: &Value) -> Usage {
         output: count("/completion_tokens") - reasoning - output_audio,
         reasoning,
         output_audio,
+        output_image: 0,
     }
 }
 
@@ -427,19 +527,33 @@ fn all_oracle_cases_agree_to_the_nano_dollar() {
 }
 
 fn any_price() -> impl Strategy<Value = Price> {
-    let own = (0..2_000_000_000u64, 0..2_000_000_000u64, 0..2_000_000_000u64, 0..2_000_000_000u64).prop_map(
-        |(input, read, write, output)| {
+    let cell = || 0..2_000_000_000u64;
+    let pieces = prop_oneof![
+        Just((None, None, None)),
+        (cell(), cell(), cell()).prop_map(|(picture, request, image)| {
+            (Some(PicoUsd(picture)), Some(PicoUsd(request)), Some(PicoUsd(image)))
+        })
+    ];
+    let own = (cell(), cell(), cell(), cell(), pieces).prop_map(
+        |(input, read, write, output, (output_image, request, image))| {
             let own = PriceOverride {
                 input: PicoUsd(input),
                 cache_read: Some(PicoUsd(read)),
                 cache_write: Some(PicoUsd(write)),
                 output: PicoUsd(output),
+                output_image,
+                request,
+                image,
                 ..PriceOverride::default()
             };
             Price::overridden(&own, None)
         },
     );
-    let listed: Vec<Price> = lines().map(|(_, _, price)| price).collect();
+    let pinned = |(_, _, price): (_, _, Price)| {
+        let tiers: Vec<_> = price.tiers().map(Some).collect();
+        std::iter::once(None).chain(tiers).map(move |pinned| Price { pinned, ..price })
+    };
+    let listed: Vec<Price> = lines().flat_map(pinned).collect();
     let factor = prop_oneof![2 => Just(Factor::ONE), 1 => (0..5_000_000u64).prop_map(Factor)];
     (prop_oneof![4 => prop::sample::select(listed), 1 => own], factor)
         .prop_map(|(price, factor)| Price { factor, ..price })
@@ -452,6 +566,7 @@ fn any_tier() -> impl Strategy<Value = Option<&'static str>> {
         Some("priority"),
         Some("fast"),
         Some("ultrafast"),
+        Some("batch"),
         Some("x"),
     ])
 }
@@ -462,7 +577,7 @@ fn any_count() -> impl Strategy<Value = u64> {
 }
 
 fn any_usage() -> impl Strategy<Value = Usage> {
-    prop::array::uniform8(any_count()).prop_map(|[a, b, c, d, e, f, g, h]| Usage {
+    prop::array::uniform9(any_count()).prop_map(|[a, b, c, d, e, f, g, h, i]| Usage {
         input: a,
         cache_read: b,
         cache_write_5m: c,
@@ -471,6 +586,7 @@ fn any_usage() -> impl Strategy<Value = Usage> {
         output: f,
         reasoning: g,
         output_audio: h,
+        output_image: i,
     })
 }
 
@@ -481,6 +597,7 @@ proptest! {
     fn the_bound_covers_every_usage_within_it(
         price in any_price(), asked in any_tier(), usage in any_usage(),
         more_input in any_count(), more_output in any_count(),
+        requests in any_count(), images in any_count(), more_images in any_count(),
     ) {
         prop_assume!(usage.input_total() < u64::MAX && usage.output_total() < u64::MAX);
         let extent = Extent {
@@ -488,10 +605,12 @@ proptest! {
             input_audio: usage.input_audio,
             output: usage.output_total().saturating_add(more_output),
             hour_cache: usage.cache_write_1h > 0,
+            pieces: Pieces { requests, images: images.saturating_add(more_images) },
         };
         let bound = price.upper_bound(&extent, asked);
-        prop_assert!(bound >= price.cost(&usage, asked), "served as asked");
-        prop_assert!(bound >= price.cost(&usage, None), "served at the standard tier instead");
+        let pieces = Pieces { requests, images };
+        prop_assert!(bound >= price.cost_of(&usage, pieces, asked), "served as asked");
+        prop_assert!(bound >= price.cost_of(&usage, pieces, None), "served at the standard tier instead");
     }
 
     #[test]
@@ -519,8 +638,10 @@ proptest! {
             usage.output = output;
         } else if rates.reasoning == dearest {
             usage.reasoning = output;
-        } else {
+        } else if rates.output_audio == dearest {
             usage.output_audio = output;
+        } else {
+            usage.output_image = output;
         }
         prop_assert_eq!(price.upper_bound(&any_class(input, output), None), price.cost(&usage, None));
     }

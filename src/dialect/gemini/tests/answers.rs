@@ -197,3 +197,24 @@ fn vectors_are_asked_for_in_the_providers_form() {
     let again = embed::read_answer(&embed::write_answer(&answer, embed::Form::Predict)).unwrap();
     assert_eq!(again, answer);
 }
+
+#[test]
+fn tokens_of_pictures_are_a_class_of_their_own() {
+    let body = json!({
+        "candidates": [{ "content": { "role": "model", "parts": [
+            { "text": "A cat." }, { "inlineData": { "mimeType": "image/png", "data": "iVBORw0KGgo=" } }] },
+            "finishReason": "STOP" }],
+        "usageMetadata": { "promptTokenCount": 8, "candidatesTokenCount": 1295, "thoughtsTokenCount": 7,
+            "totalTokenCount": 1310, "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": 8 }],
+            "candidatesTokensDetails": [{ "modality": "IMAGE", "tokenCount": 1290 }, { "modality": "TEXT", "tokenCount": 5 }] }
+    });
+    let answer = response::read(body.to_string().as_bytes()).unwrap();
+    let usage = answer.reported.as_ref().unwrap().usage;
+    assert_eq!((usage.input, usage.output, usage.output_image, usage.reasoning), (8, 5, 1_290, 7));
+    assert_eq!(usage.total(), 1_310);
+    // A list that claims more than there is.
+    let mut body = body;
+    body["usageMetadata"]["candidatesTokensDetails"][0]["tokenCount"] = json!(9_999);
+    let usage = response::read(body.to_string().as_bytes()).unwrap().reported.unwrap().usage;
+    assert_eq!((usage.output, usage.output_image, usage.total()), (0, 1_295, 1_310));
+}

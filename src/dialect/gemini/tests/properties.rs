@@ -265,7 +265,7 @@ fn an_answer(stream: bool) -> impl Strategy<Value = Answer> {
         let finish = if called && finish == Finish::Stop { Finish::ToolCalls } else { finish };
         Choice { parts, finish: Some(finish), logprobs: None }
     });
-    let usage = prop::array::uniform8(0u64..1_000_000).prop_map(|of| Usage {
+    let usage = prop::array::uniform9(0u64..1_000_000).prop_map(|of| Usage {
         input: of[0],
         cache_read: of[1],
         cache_write_5m: of[2],
@@ -274,6 +274,7 @@ fn an_answer(stream: bool) -> impl Strategy<Value = Answer> {
         output: of[5],
         reasoning: of[6],
         output_audio: of[7],
+        output_image: of[8],
     });
     (prop::collection::vec(choice, 1..3), usage).prop_map(|(choices, usage)| Answer {
         id: Some("r".to_owned()),

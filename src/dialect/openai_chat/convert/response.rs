@@ -186,6 +186,14 @@ struct CompletionDetails {
     audio_tokens: u64,
     accepted_prediction_tokens: u64,
     rejected_prediction_tokens: u64,
+    /// No name of OpenAI's own: only where there is something to tell.
+    #[serde(skip_serializing_if = "is_zero")]
+    image_tokens: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// OpenAI's usage object of disjoint classes.
@@ -204,6 +212,7 @@ pub(crate) fn show_usage(usage: &Usage) -> ShownUsage {
             audio_tokens: usage.output_audio,
             accepted_prediction_tokens: 0,
             rejected_prediction_tokens: 0,
+            image_tokens: usage.output_image,
         },
     }
 }
