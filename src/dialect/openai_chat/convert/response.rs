@@ -191,7 +191,6 @@ struct CompletionDetails {
     image_tokens: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
