@@ -66,6 +66,11 @@ check "shell" shell_scripts
 if have python3; then check "python" python_scripts; else skip "python" "no python3 here"; fi
 
 if cargo_tool fmt rustfmt; then check "cargo fmt" cargo fmt --check; else skip "cargo fmt" "this Rust has no rustfmt"; fi
+# Compiled, not linked: that takes no C++ compiler. They are run by hand, and should not have stopped compiling meanwhile.
+fuzz_targets() {
+  CARGO_TARGET_DIR="$PWD/target" cargo check --quiet --locked --no-default-features --manifest-path fuzz/Cargo.toml
+}
+check "fuzz targets" fuzz_targets
 if cargo_tool clippy clippy; then
   check "clippy" cargo clippy --quiet --locked --all-targets -- -D warnings
   way="$(rust_way)"

@@ -2,13 +2,13 @@
 #![no_main]
 
 use edgehold::{
-    provider::OutputCapField,
     dialect::{
         Dialect, Order,
         openai_chat::request::{Cap, Edits},
         passed::{self, Changes},
         task::{self, Task},
     },
+    provider::OutputCapField,
     provider::endpoint::{EmbedFormat, Format, RerankFormat},
     surface::Surface,
 };
@@ -62,7 +62,8 @@ fuzz_target!(|data: &[u8]| {
         let edits = Edits { model: Some("other"), ask_usage: true, cap: Some(cap), tier: None };
         chat.edited(body, &edits)
     } else {
-        passed::edited(chat.dialect, body, Changes { model: "other", cap: Some(7), tier: Some("default") })
+        let changes = Changes { model: "other", cap: Some(7), tier: Some("default"), ..Changes::default() };
+        passed::edited(chat.dialect, body, changes)
     };
     let edited = edited.as_deref().unwrap_or(body);
     let again = surface.decode(edited).expect("what was edited is read");

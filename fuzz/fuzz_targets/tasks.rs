@@ -31,9 +31,14 @@ fuzz_target!(|data: &[u8]| {
             ("/v1/embeddings", r#"{"model":"m","input":["a","b"]}"#),
             ("/v1/embeddings", r#"{"model":"m","input":"a","encoding_format":"base64"}"#),
             ("/v1beta/models/m:embedContent", r#"{"content":{"parts":[{"text":"a"}]}}"#),
-            ("/v1beta/models/m:batchEmbedContents", r#"{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]}}]}"#),
+            (
+                "/v1beta/models/m:batchEmbedContents",
+                r#"{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]}}]}"#,
+            ),
         ],
-        Whole::Rerank(_) => &[("/v1/rerank", r#"{"model":"m","query":"q","documents":["a","b"],"return_documents":true}"#)],
+        Whole::Rerank(_) => {
+            &[("/v1/rerank", r#"{"model":"m","query":"q","documents":["a","b"],"return_documents":true}"#)]
+        }
         Whole::Count(_) => &[
             ("/v1/messages/count_tokens", r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#),
             ("/v1beta/models/m:countTokens", r#"{"contents":[{"parts":[{"text":"a"}]}]}"#),
