@@ -382,12 +382,16 @@ fn a_last_event_without_its_empty_line_is_passed_on() {
 fn an_error_after_content_is_passed_on_as_the_provider_put_it() {
     let pieces = vec![delta("so far"), error_event()];
     for more in [STREAM, STREAM_USAGE] {
-        let (fake, got) = played([stream(pieces.clone(), Ending::Close)], &body("pair", "patient", more));
-        assert!(got.text().ends_with(&concat(&[error_event()])));
-        assert_eq!(
-            (outcomes(&fake), providers(&fake)),
-            (vec![Outcome::UpstreamError], vec!["two".to_owned()])
-        );
+        // Whoever was told of an error leaves, and who told it hangs up: it was the provider's error all the same.
+        for ending in [Ending::Close, Ending::Break, Ending::Stall, Ending::ClientLeaves] {
+            let (fake, got) = played([stream(pieces.clone(), ending)], &body("pair", "patient", more));
+            assert!(got.text().ends_with(&concat(&[error_event()])), "{ending:?}: {}", got.text());
+            assert_eq!(
+                (outcomes(&fake), providers(&fake)),
+                (vec![Outcome::UpstreamError], vec!["two".to_owned()]),
+                "{ending:?}"
+            );
+        }
     }
 }
 

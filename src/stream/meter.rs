@@ -162,6 +162,8 @@ impl Listener {
 pub struct Translator {
     listener: Listener,
     writer: Box<dyn Writer>,
+    /// The client was told of an error.
+    failed: bool,
 }
 
 impl std::fmt::Debug for Translator {
@@ -174,7 +176,7 @@ impl Translator {
     /// From one dialect to another.
     #[must_use]
     pub fn new(reader: Box<dyn Reader>, writer: Box<dyn Writer>) -> Self {
-        Self { listener: Listener::new(reader), writer }
+        Self { listener: Listener::new(reader), writer, failed: false }
     }
 
     /// What has gone by.
@@ -209,9 +211,11 @@ impl Translator {
             meanings.push(self.listener.seen.note(delta));
             // An answer with a gap is none: nothing behind one is written, so the client never sees the end of it.
             self.listener.seen.lost |= *delta == Delta::Corrupt;
-            if !self.listener.seen.lost {
+            if !self.listener.seen.lost && !self.failed {
                 self.writer.push(delta, &mut out);
             }
+            // Nor does anything come behind an error.
+            self.failed |= matches!(delta, Delta::Error(_));
         }
         (out, meanings)
     }
@@ -292,5 +296,31 @@ mod tests {
         assert!(gap.contains("one") && !gap.contains("three") && !gap.contains("[DONE]"), "{gap}");
         assert!(!seen.complete());
         assert_eq!(seen.usage.map(|usage| usage.total()), Some(5), "what was used is counted all the same");
+    }
+
+    #[test]
+    fn nothing_is_written_behind_an_error() {
+        let event = |data: &str| format!("data: {data}\n\n");
+        let chunk = |text: &str, finish: &str| {
+            event(&format!(
+                r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{finish}}}]}}"#
+            ))
+        };
+        let bytes = chunk("one", "null")
+            + &event(r#"{"error":{"message":"Overloaded","type":"server_error"}}"#)
+            + &chunk("two", "\"stop\"")
+            + "data: [DONE]\n\n";
+        for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::Gemini] {
+            let (reader, writer) =
+                (dialect::reader(Dialect::OpenAiChat), dialect::writer(dialect, Show::default()));
+            let mut translator = Translator::new(reader, writer);
+            let mut out = translator.push_judging(bytes.as_bytes()).0;
+            out.extend(translator.finish());
+            let text = String::from_utf8(out).expect("text");
+            assert!(text.contains("one") && text.contains("Overloaded"), "{text}");
+            let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+            assert!(last.contains("Overloaded"), "{dialect:?}: {text}");
+            assert!(!translator.seen().complete());
+        }
     }
 }
