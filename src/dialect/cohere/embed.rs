@@ -84,7 +84,7 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
         }
     }
     if texts.len() > TEXTS_MAX {
-        written.refused.push("input".to_owned());
+        written.refused.push(format!("input (more than {TEXTS_MAX} texts)"));
     }
     if !texts.is_empty() {
         body.insert("texts".to_owned(), json!(texts));
