@@ -124,7 +124,7 @@ async function byFetch(job, answer, { url, key, headers, signal }) {
     try {
       const { error } = JSON.parse(text);
       // Gemini's code is the status; the word is the reason.
-      answer.code = String(error?.details?.[0]?.reason?.toLowerCase() ?? error?.code ?? error?.type ?? "");
+      answer.code = String(error?.details?.[0]?.reason ?? error?.code ?? error?.type ?? "");
       answer.message = String(error?.message ?? text);
     } catch { answer.message = text; }
     answer.ended = "refused";

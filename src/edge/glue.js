@@ -497,7 +497,7 @@ async function play({ status, headers, steps, ending }, signal) {
 function openStream(request, response, abort, untouched) {
   const [client, side] = untouched ? response.body.tee() : [null, response.body];
   const reader = side.getReader({ mode: "byob" });
-  const stream = { client, reader, abort, pending: null, buffer: new ArrayBuffer(READ_BYTES), writer: null };
+  const stream = { client, reader, abort, pending: null, buffer: new ArrayBuffer(READ_BYTES), writer: null, isCut: false };
   request.stream = stream;
   request.discard = () => {
     request.discard = null;
@@ -532,6 +532,11 @@ export function peek(id, op, timeoutMs) {
     },
     (error) => resume(id, born, op, 3, String(error?.message ?? error), EMPTY),
   );
+}
+
+/** Said while the filter is at it: what it gives back still passes, and nothing more is read. */
+export function break_off(id) {
+  requests.get(id).stream.isCut = true;
 }
 
 export function discard(id) {
@@ -656,6 +661,7 @@ async function passFiltered(request, id, pipe, first, idleMs, deadline) {
     left = Date.now();
   }
   for (let since = Date.now(); ; since = Date.now()) {
+    if (stream.isCut) return [3, "more than is read of a stream", []];
     let bytes;
     do {
       if (left > 0 && !recording.goesOn(left)) return [1, "", []];

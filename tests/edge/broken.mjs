@@ -22,6 +22,19 @@ const RESPONSE = { id: "resp_b", object: "response", created_at: 1_790_000_000, 
 const message = (text, status) => ({ id: "msg_b", type: "message", role: "assistant", status, content: text ? [{ type: "output_text", text, annotations: [] }] : [] });
 const candidate = (text, more) => sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text }] }, ...more }], usageMetadata: { promptTokenCount: 20, candidatesTokenCount: 1, totalTokenCount: 21 }, modelVersion: "m", responseId: "g_b" });
 
+/**
+ * What a provider of chat may go on with for ever, behind `BEGUN`: calls that stay open, a line without end, comments. `long-event`
+ * goes on well behind an event of ten megabytes.
+ */
+export const ENDLESS = {
+  flood: (n) => Array.from({ length: 500 }, (_, i) => chunk({ tool_calls: [{ index: 500 * n + i, id: "", type: "function", function: { name: "f", arguments: "" } }] })).join(""),
+  "no-line-end": (n) => (n === 0 ? "data: {" : "x".repeat(65_536)),
+  comments: () => ": still here\n\n".repeat(5_000),
+};
+const LONG_EVENT = 10_000_000;
+/** Who has not hung up by then has not noticed. */
+const PUMPED_BYTES_MAX = 100_000_000;
+
 /** One message of Amazon's binary framing. `wrong` may change its lengths or its sums. */
 export function frame(headers, payload, wrong = {}) {
   const parts = Object.entries(headers).map(([name, value]) => {
@@ -146,12 +159,15 @@ function framed(fault, { head, text, tail }) {
 /** Starts the provider: {url, asked: the models asked for, stop()}. */
 export async function startBroken() {
   const asked = [];
-  const server = http.createServer((req, res) => serve(req, res, asked).catch(() => res.destroy()));
+  const pumped = {};
+  const server = http.createServer((req, res) => serve(req, res, asked, pumped).catch(() => res.destroy()));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     asked,
+    /** Bytes of what has no end, until the gateway hung up, by fault. */
+    pumped,
     async stop() {
       server.closeAllConnections();
       await new Promise((done) => server.close(done));
@@ -159,7 +175,7 @@ export async function startBroken() {
   };
 }
 
-async function serve(req, res, asked) {
+async function serve(req, res, asked, pumped) {
   const parts = [];
   for await (const part of req) parts.push(part);
   const { pathname } = new URL(req.url, "http://x");
@@ -180,7 +196,17 @@ async function serve(req, res, asked) {
     if (fault === "half") events.push(dialect.text("never seen").slice(0, -20));
     if (fault === "garbled") events.push(dialect.garbled ?? sse('{"'), dialect.text("never seen"), ...dialect.tail);
   }
+  if (fault === "long-event") events.push(dialect.text("x".repeat(LONG_EVENT)), dialect.text(" and ends."), ...dialect.tail);
   for (const event of events) res.write(event);
+  if (Object.hasOwn(ENDLESS, fault)) {
+    const closed = once(res, "close");
+    for (let n = 0, bytes = 0; !res.closed && bytes < PUMPED_BYTES_MAX; n += 1) {
+      const text = ENDLESS[fault](n);
+      bytes += text.length;
+      pumped[fault] = Math.max(pumped[fault] ?? 0, bytes);
+      if (!res.write(text)) await Promise.race([once(res, "drain"), closed]);
+    }
+  }
   // So that what was written is on its way before the cut.
   await sleep(20);
   if (fault === "cut") return res.destroy();

@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 import Anthropic from "@anthropic-ai/sdk";
 import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
-import { BEGUN, EXCEPTIONS, FAULTS, FRAMES, startBroken, WHOLE } from "./broken.mjs";
+import { BEGUN, ENDLESS, EXCEPTIONS, FAULTS, FRAMES, startBroken, WHOLE } from "./broken.mjs";
 import { startGateway } from "./rig.mjs";
 
 const python = process.env.EDGEHOLD_PYTHON ?? path.resolve(import.meta.dirname, "../../.venv/bin/python");
@@ -18,7 +18,7 @@ if (skip) console.error(`\n!!! broken_streams, Python: ${skip}\n`);
 const PROVIDERS = { oai: ["openai", "/v1"], oac: ["openai-compatible", "/v1"], ant: ["anthropic", "/v1"], gem: ["gemini", "/v1beta"], coh: ["cohere", "/v2"], bed: ["bedrock", "", { region: "us-east-1", api_key: "secret://AWS_KEY" }] };
 /** What only Bedrock's streams can have. */
 const FRAMED = [...Object.keys(FRAMES), ...Object.keys(FRAMES).map((name) => `first-${name}`), "later", "no-stop", "no-counts"];
-const faultsOf = (name) => [...FAULTS, ...(name === "bed" ? FRAMED : [])];
+const faultsOf = (name) => [...FAULTS, ...(name === "bed" ? FRAMED : []), ...(name === "oac" ? [...Object.keys(ENDLESS), "long-event"] : [])];
 /** Whether the client's bytes are the provider's: what they cannot read is theirs to raise. */
 const PASSES = { chat: ["oac", "oai"], responses: ["oai"], messages: ["ant"], generate: ["gem"] };
 const PRICE = { input: 1, output: 10, context_tokens: 1000, output_tokens: 500 };
@@ -157,6 +157,33 @@ for (const client of Object.keys(CLIENTS)) {
     });
   });
 }
+
+describe("a stream that has no end", { concurrency: 4 }, () => {
+  for (const fault of Object.keys(ENDLESS)) {
+    for (const client of ["responses", "messages", "generate"]) {
+      it(`(${fault}) is broken off, and the client of ${client} raises`, { timeout: 60_000 }, async () => {
+        const { text, error, outcomes } = await ask(client, `oac/${fault}`);
+        assert.equal(text, BEGUN);
+        assert.match(String(error?.message), /broke off|stream_truncated/);
+        assert.deepEqual(outcomes, ["truncated"]);
+        assert.ok(broken.pumped[fault] < 90_000_000, `${broken.pumped[fault]} bytes were sent`);
+      });
+    }
+  }
+
+  it("an event of ten megabytes reaches a client of the provider's format", { timeout: 60_000 }, async () => {
+    const { text, error, rows } = await ask("chat", "oac/long-event");
+    assert.deepEqual([error, text.length], [null, WHOLE.length + 10_000_000]);
+    assert.deepEqual(rows.map((row) => [row.outcome, row.output_tokens]), [["ok", 4]]);
+  });
+
+  it("and breaks the stream of any other", { timeout: 60_000 }, async () => {
+    const { text, error, outcomes } = await ask("messages", "oac/long-event");
+    assert.equal(text, BEGUN);
+    assert.match(String(error?.message), /broke off|stream_truncated/);
+    assert.deepEqual(outcomes, ["truncated"]);
+  });
+});
 
 describe("the SDKs for Python", { skip }, () => {
   it("each raises an error of its own when a stream is cut, closed or fails in its midst", async (t) => {

@@ -21,6 +21,11 @@ pub(super) fn native(candidate: &Value) -> Option<Value> {
     (!found.is_empty()).then_some(Value::Object(found))
 }
 
+/// Whether a candidate has any of them: most pieces of a stream have none.
+pub(super) fn any(candidate: &Value) -> bool {
+    CANDIDATE_MEMBERS.into_iter().any(|name| member(candidate, name).is_some())
+}
+
 /// Whether a native part is one made by [`native`].
 pub(super) fn is_candidates(value: &Value) -> bool {
     value.as_object().is_some_and(|object| {
