@@ -28,7 +28,7 @@ const limit_nanousd = Math.round(Number(values.budget) * 1e9);
 const jobs = makeJobs(seed, Number(values.requests), { calm: values.calm, mixed: values.mixed });
 const provider = await startProvider(jobs);
 const start = {
-  edgehold: () => startEdgehold({ provider, isolates: Number(values.isolates), limit_nanousd }),
+  edgehold: () => startEdgehold({ provider, isolates: Number(values.isolates), limit_nanousd, mixed: values.mixed }),
   litellm: async () => (await import("./proof/litellm.mjs")).startLitellm({ provider, limit_nanousd, settings: values.litellm }),
 }[values.target];
 if (!start) throw new Error(`--target is '${values.target}'; it can be edgehold or litellm`);

@@ -11,7 +11,7 @@ import { makeJob, quiet, random, runJob } from "./traffic.mjs";
  */
 export async function killRun({ seed, kills, clients = 32, limit_nanousd, between_ms = [200, 1_500], mixed = true, onKill = () => {} }) {
   const provider = await startProvider(new Map());
-  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS });
+  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS, mixed });
   try {
     const moments = random(seed + 1);
     const next = random(seed);
