@@ -148,6 +148,11 @@ for (const surface of Object.keys(SURFACES)) {
       }
     }
 
+    if (surface === "chat") it("took no more wasm memory than an isolate may have", async () => {
+      const memory = await gw.memory();
+      assert.ok(memory < 128 * MB, `${Math.round(memory / MB)} MiB`);
+    });
+
     it("more than 20 MiB: 413 in the caller's words", async () => {
       const model = surface === "rerank" ? "coh/rerank-v3.5" : `${Object.keys(ASKED[surface])[0]}/m`;
       // Its length is enough: nothing of it is read, so nothing of it is sent here.
