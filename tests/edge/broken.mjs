@@ -10,10 +10,10 @@ export const WHOLE = `${BEGUN} and ends.`;
 
 /**
  * How a stream breaks: the connection is cut or closed in mid-stream, an error event comes in mid-stream or first, or a status
- * says it. `half`: the connection is closed in the midst of an event; `garbled`: an event is none; `json-first`: an error in place
+ * says it. `error-other` is the same in another of the ways that the dialect's servers have. `half`: the connection is closed in the midst of an event; `garbled`: an event is none; `json-first`: an error in place
  * of a stream. `fine` does not break.
  */
-export const FAULTS = ["cut", "closed", "half", "garbled", "error", "error-first", "json-first", "status-503", "status-529", "fine"];
+export const FAULTS = ["cut", "closed", "half", "garbled", "error", "error-first", "error-other", "error-other-first", "json-first", "status-503", "status-529", "fine"];
 
 const sse = (data, event) => `${event ? `event: ${event}\n` : ""}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
 const typed = (data) => sse(data, data.type);
@@ -87,6 +87,8 @@ const DIALECTS = [
     text: (text) => chunk({ content: text }),
     tail: [chunk({}, "stop"), sse({ id: "chatcmpl-b", object: "chat.completion.chunk", created: 1_790_000_000, model: "m", choices: [], usage: { prompt_tokens: 20, completion_tokens: 4, total_tokens: 24 } }), sse("[DONE]")],
     error: sse({ error: { message: "Overloaded", type: "server_error", code: null, param: null } }),
+    // As vLLM and Groq have it: https://console.groq.com/docs/errors (read 2026-11-21).
+    other: sse({ error: { message: "Overloaded", type: "server_error", code: 503 } }, "error"),
   },
   {
     path: /\/responses$/,
@@ -102,6 +104,8 @@ const DIALECTS = [
       typed({ type: "response.completed", sequence_number: 6, response: { ...RESPONSE, status: "completed", output: [message(WHOLE, "completed")], usage: { input_tokens: 20, input_tokens_details: { cached_tokens: 0, cache_write_tokens: 0 }, output_tokens: 4, output_tokens_details: { reasoning_tokens: 0 }, total_tokens: 24 } } }),
     ],
     error: typed({ type: "error", sequence_number: 9, code: "server_error", message: "Overloaded", param: null }),
+    // https://developers.openai.com/api/reference/resources/responses/streaming-events, response.failed (read 2026-11-21).
+    other: typed({ type: "response.failed", sequence_number: 9, response: { ...RESPONSE, status: "failed", error: { code: "server_error", message: "Overloaded" } } }),
   },
   {
     path: /\/messages$/,
@@ -114,6 +118,8 @@ const DIALECTS = [
     tail: [typed({ type: "content_block_stop", index: 0 }), typed({ type: "message_delta", delta: { stop_reason: "end_turn", stop_sequence: null }, usage: { output_tokens: 4 } }), typed({ type: "message_stop" })],
     // https://platform.claude.com/docs/en/build-with-claude/streaming, "Error events" (read 2026-11-21).
     error: typed({ type: "error", error: { type: "overloaded_error", message: "Overloaded" } }),
+    // Without the event's name and in other words, as servers that copy it have it.
+    other: sse({ type: "error", error: { type: "api_error", message: "Overloaded" }, request_id: "req_b" }),
   },
   {
     path: /:streamGenerateContent$/,
@@ -121,6 +127,8 @@ const DIALECTS = [
     text: (text) => candidate(text),
     tail: [sse({ candidates: [{ index: 0, content: { role: "model", parts: [{ text: "" }] }, finishReason: "STOP" }], usageMetadata: { promptTokenCount: 20, candidatesTokenCount: 4, totalTokenCount: 24 }, modelVersion: "m", responseId: "g_b" })],
     error: sse({ error: { code: 503, message: "Overloaded", status: "UNAVAILABLE" } }),
+    // Google sends it as bare JSON, too.
+    other: `${JSON.stringify({ error: { code: 503, message: "Overloaded", status: "UNAVAILABLE" } }, null, 2)}\r\n\r\n`,
   },
   {
     path: /\/v2\/chat$/,
@@ -132,6 +140,7 @@ const DIALECTS = [
     tail: [typed({ type: "content-end", index: 0 }), typed({ type: "message-end", delta: { finish_reason: "COMPLETE", usage: { billed_units: { input_tokens: 20, output_tokens: 4 }, tokens: { input_tokens: 20, output_tokens: 4 } } } })],
     // A stream that fails ends with reason ERROR: https://docs.cohere.com/v2/docs/streaming (read 2026-11-21).
     error: typed({ type: "message-end", delta: { finish_reason: "ERROR", error: "Overloaded" } }),
+    other: sse({ message: "Overloaded" }),
   },
   {
     path: /\/converse-stream$/,
@@ -140,6 +149,7 @@ const DIALECTS = [
     text: (text) => block(text),
     tail: [...STOPPED, COUNTED],
     error: FRAMES["model-stream-error"],
+    other: FRAMES.throttling,
     garbled: FRAMES["no-json"],
   },
 ];
@@ -190,9 +200,9 @@ async function serve(req, res, asked, pumped) {
   res.writeHead(200, { "content-type": dialect.type ?? "text/event-stream" });
   const events = framed(fault, dialect) ?? [...dialect.head];
   if (events.length === dialect.head.length) {
-    if (fault !== "error-first") events.push(dialect.text(BEGUN));
+    if (!fault.endsWith("-first")) events.push(dialect.text(BEGUN));
     if (fault === "fine") events.push(dialect.text(" and ends."), ...dialect.tail);
-    if (fault.startsWith("error")) events.push(dialect.error);
+    if (fault.startsWith("error")) events.push(fault.includes("other") ? dialect.other : dialect.error);
     if (fault === "half") events.push(dialect.text("never seen").slice(0, -20));
     if (fault === "garbled") events.push(dialect.garbled ?? sse('{"'), dialect.text("never seen"), ...dialect.tail);
   }
