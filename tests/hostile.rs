@@ -6,7 +6,9 @@ use edgehold::{
     refusal::Refusal,
     stream::{
         aws_eventstream::Message,
-        meter::{IDLE_BYTES_MAX, Listener, Meaning, PARTS_MAX, TRANSLATED_BYTES_MAX, Translator},
+        meter::{
+            IDLE_BYTES_MAX, Listener, Meaning, PARTS_MAX, TRANSLATED_BYTES_MAX, Translator, WALKED_BYTES_MAX,
+        },
         sse::EVENT_BYTES_MAX,
     },
 };
@@ -123,6 +125,30 @@ fn what_is_kept_of_an_answer_has_an_end() {
         assert!(said > TRANSLATED_BYTES_MAX);
         is_over(translator, client, out);
     }
+}
+
+#[test]
+fn sources_behind_a_long_text_have_an_end() {
+    let begin = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
+    let said = format!(
+        r#"data: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{}"}}}}"#,
+        "x".repeat(7 << 20)
+    );
+    let source = |i: u64| {
+        format!(
+            r#"data: {{"type":"content_block_delta","index":0,"delta":{{"type":"citations_delta","citation":{{"type":"web_search_result_location","url":"https://a.example/{i}","title":"t","cited_text":"x","encrypted_index":"e"}}}}}}"#
+        )
+    };
+    let mut translator = translator(Dialect::Anthropic, Dialect::Gemini);
+    let mut out = translator.push_judging(format!("{begin}\n\n{said}\n\n").as_bytes()).0;
+    let mut sources = 0;
+    while !translator.seen().too_much {
+        out.extend(translator.push_judging(format!("{}\n\n", source(sources)).as_bytes()).0);
+        sources += 1;
+        assert!(sources * (7 << 20) <= WALKED_BYTES_MAX + (7 << 20));
+    }
+    assert!(sources > 200, "an answer has as many");
+    is_over(translator, Dialect::Gemini, out);
 }
 
 #[test]

@@ -455,7 +455,7 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
         return signedFetch(true);
       });
     });
-  start().then((response) => response && answered(response)).catch((error) => {
+  start().then(answered).catch((error) => {
     if (over) return;
     clearTimeout(timer);
     const code = error instanceof NoCredential ? NO_CREDENTIAL[error.why] : -1;

@@ -53,8 +53,12 @@ pub struct Seen {
     pub corrupt_events: u64,
     /// One of them is missing in what the client was given.
     pub lost: bool,
-    /// Parts, and sources of texts.
+    /// Parts.
     pub parts: u64,
+    /// Sources of texts.
+    pub sources: u64,
+    /// Bytes of text that were walked through for the places of sources.
+    pub walked_bytes: u64,
     /// Bytes since something was last said.
     pub idle_bytes: u64,
     /// It is more than is read: the stream is broken off.
@@ -63,6 +67,10 @@ pub struct Seen {
 
 /// Readers and writers keep something of every part, and look for parts among all others. No answer has so many.
 pub const PARTS_MAX: u64 = 10_000;
+/// Sources of texts; some providers repeat all of them with every piece.
+pub const SOURCES_MAX: u64 = 100_000;
+/// Where a source belongs is counted in characters from the beginning of what was said so far: a few seconds of work.
+pub const WALKED_BYTES_MAX: u64 = 2 << 30;
 /// What is kept of an answer that is written anew; some dialects repeat all of it at its end, several times. A million tokens
 /// are about four million bytes.
 pub const TRANSLATED_BYTES_MAX: u64 = 8 << 20;
@@ -102,12 +110,21 @@ impl Seen {
     fn weigh(&mut self, bytes: usize, deltas: &[Delta]) {
         let said = deltas.iter().any(|delta| !matches!(delta, Delta::Ping));
         self.idle_bytes = if said { 0 } else { self.idle_bytes.saturating_add(bytes as u64) };
-        self.too_much |= self.parts > PARTS_MAX || self.idle_bytes > IDLE_BYTES_MAX;
+        self.too_much |= self.is_too_much() || self.idle_bytes > IDLE_BYTES_MAX;
+    }
+
+    const fn is_too_much(&self) -> bool {
+        self.parts > PARTS_MAX || self.sources > SOURCES_MAX || self.walked_bytes > WALKED_BYTES_MAX
     }
 
     fn note(&mut self, delta: &Delta) -> Meaning {
-        if matches!(delta, Delta::Open(..) | Delta::Cite(..)) {
-            self.parts = self.parts.saturating_add(1);
+        match delta {
+            Delta::Open(..) => self.parts = self.parts.saturating_add(1),
+            Delta::Cite(..) => {
+                self.sources = self.sources.saturating_add(1);
+                self.walked_bytes = self.walked_bytes.saturating_add(self.content_bytes);
+            }
+            _ => {}
         }
         match delta {
             Delta::Begin { id, .. } => {
@@ -249,7 +266,7 @@ impl Translator {
             let seen = &mut self.listener.seen;
             let meaning = seen.note(delta);
             let is_long = matches!(delta, Delta::TooLong(_));
-            seen.too_much |= is_long || seen.parts > PARTS_MAX || seen.content_bytes > TRANSLATED_BYTES_MAX;
+            seen.too_much |= is_long || seen.is_too_much() || seen.content_bytes > TRANSLATED_BYTES_MAX;
             meanings.push(if seen.too_much { Meaning::Corrupt } else { meaning });
             // An answer with a gap is none: nothing behind one is written, so the client never sees the end of it.
             seen.lost |= (seen.too_much && !seen.done) || *delta == Delta::Corrupt;

@@ -1,7 +1,8 @@
 //! A stream for Google's clients.
 
 use super::super::{
-    failure, grounding,
+    failure,
+    grounding::{self, Sources},
     response::{finish_out, logprobs_out, write_part},
     usage,
 };
@@ -49,8 +50,7 @@ struct About {
     finish: Option<Finish>,
     /// Texts of the parts, for positions of sources.
     texts: BTreeMap<u32, String>,
-    chunks: Vec<Value>,
-    supports: Vec<Value>,
+    sources: Sources,
 }
 
 impl Writer {
@@ -118,7 +118,7 @@ impl Writer {
                 }
                 // The sources are in it already.
                 if let Some(about) = self.choices.get_mut(&at.choice) {
-                    about.chunks.clear();
+                    about.sources.clear();
                 }
                 self.emit_candidates(vec![Value::Object(candidate)], None, out);
                 return;
@@ -181,7 +181,7 @@ impl Writer {
                 ("finishReason".to_owned(), json!(finish)),
                 ("index".to_owned(), json!(index)),
             ]);
-            let grounding = grounding::metadata(about.chunks, about.supports);
+            let grounding = about.sources.metadata();
             candidate.extend(grounding.map(|grounding| ("groundingMetadata".to_owned(), grounding)));
             Value::Object(candidate)
         });
@@ -241,7 +241,7 @@ impl dialect::Writer for Writer {
                 let about = self.choices.entry(at.choice).or_default();
                 let text = about.texts.get(&at.part).map_or("", String::as_str);
                 let part = usize::try_from(at.part).unwrap_or_default();
-                grounding::push(citation, part, text, &mut about.chunks, &mut about.supports);
+                about.sources.push(citation, part, text);
             }
             Delta::Logprobs(choice, logprobs) => {
                 if let Some(logprobs) = logprobs_out(logprobs) {
