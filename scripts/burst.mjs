@@ -1,8 +1,9 @@
 // Does the budget hold? 500 requests at once, of one key with $0.50, against four isolates; then the provider's own books
 // are compared with the ledger's. Exit status 1 on any overspend or mismatch. docs/proof.md says how to read it.
 //
-//   node scripts/burst.mjs [--requests 500] [--budget 0.5] [--isolates 4] [--seed N] [--calm] [--target edgehold|litellm]
+//   node scripts/burst.mjs [--requests 500] [--budget 0.5] [--isolates 4] [--seed N] [--calm] [--mixed] [--target edgehold|litellm]
 // --calm: all clients stay to the end and no provider falls silent or breaks off, so that every usage is reported.
+// --mixed: clients and providers of several formats, and vectors, instead of chat alone.
 import { parseArgs } from "node:util";
 import { burst } from "./proof/burst.mjs";
 import { audit, counts, table, usd } from "./proof/books.mjs";
@@ -17,21 +18,22 @@ const { values } = parseArgs({
     isolates: { type: "string", default: "4" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     calm: { type: "boolean", default: false },
+    mixed: { type: "boolean", default: false },
     target: { type: "string", default: "edgehold" },
     litellm: { type: "string", multiple: true, default: [] },
   },
 });
 const seed = Number(values.seed);
 const limit_nanousd = Math.round(Number(values.budget) * 1e9);
-const jobs = makeJobs(seed, Number(values.requests), { calm: values.calm });
+const jobs = makeJobs(seed, Number(values.requests), { calm: values.calm, mixed: values.mixed });
 const provider = await startProvider(jobs);
 const start = {
-  edgehold: () => startEdgehold({ provider, isolates: Number(values.isolates), limit_nanousd }),
+  edgehold: () => startEdgehold({ provider, isolates: Number(values.isolates), limit_nanousd, mixed: values.mixed }),
   litellm: async () => (await import("./proof/litellm.mjs")).startLitellm({ provider, limit_nanousd, settings: values.litellm }),
 }[values.target];
 if (!start) throw new Error(`--target is '${values.target}'; it can be edgehold or litellm`);
 
-console.log(`burst: ${jobs.size} requests at once${values.calm ? " (calm)" : ""}, budget $${usd(limit_nanousd)}, seed ${seed}, target ${values.target}`);
+console.log(`burst: ${jobs.size} requests at once${values.calm ? " (calm)" : ""}${values.mixed ? " (mixed)" : ""}, budget $${usd(limit_nanousd)}, seed ${seed}, target ${values.target}`);
 const target = await start();
 try {
   const run = await burst({ target, provider, seed });

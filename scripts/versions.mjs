@@ -1,5 +1,6 @@
 // Two versions of the Worker side by side on one disk, as in a deploy: started by scripts/versions.sh, which builds the old.
 //   --old DIR: a checkout of the older version, built · --name: its commit · --record DIR: only record what it says
+//   --mixed: clients and providers of several formats, where the older version knows them as well
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     old: { type: "string" }, name: { type: "string" }, record: { type: "string" },
     clients: { type: "string", default: "16" }, seconds: { type: "string", default: "4" },
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
+    mixed: { type: "boolean", default: false },
   },
 });
 const version = {
@@ -36,7 +38,7 @@ const seed = Number(values.seed);
 const limit_nanousd = 5_000_000_000;
 console.log(`versions: old is ${values.name}, new is this build; ${values.clients} clients, seed ${seed}`);
 const provider = await startProvider(new Map());
-const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS, options: { build: [version.old.build, version.old.build], migrations: version.old.migrations } });
+const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS, mixed: values.mixed, options: { build: [version.old.build, version.old.build], migrations: version.old.migrations } });
 const next = random(seed);
 const answers = [];
 const lines = [];
@@ -47,7 +49,7 @@ let stage = 0;
 const client = async () => {
   while (going) {
     const n = made++;
-    const job = makeJob(next, `${seed}-${n}`);
+    const job = makeJob(next, `${seed}-${n}`, { mixed: values.mixed });
     provider.jobs.set(job.id, job);
     const answer = await runJob(job, target.place(job, n));
     answers.push({ ...answer, stage, isolate: n % 2 });

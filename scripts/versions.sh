@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Worker of an older commit and runs it beside the present build: old Worker with new object, and the reverse,
 # on one disk, under load. VERSIONS_OLD names the commit (by default the first whose wire is recorded in tests/fixtures).
+# --mixed: clients and providers of several formats; the older commit must know them (2209394 does).
 # --record: writes tests/fixtures/wire from what that older build says, instead.
 set -euo pipefail
 # shellcheck source=scripts/ground.sh

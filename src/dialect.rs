@@ -128,11 +128,21 @@ pub struct Events<R> {
     reader: R,
 }
 
+impl<R: EventReader> Events<R> {
+    fn take(&mut self, event: &Event, deltas: &mut Vec<Delta>) {
+        if event.piece {
+            deltas.push(Delta::TooLong(event.raw.len() as u64));
+        } else {
+            self.reader.event(event, deltas);
+        }
+    }
+}
+
 impl<R: EventReader> Reader for Events<R> {
     fn push(&mut self, bytes: &[u8]) -> Vec<Delta> {
         let mut deltas = Vec::new();
         for event in self.framer.push(bytes) {
-            self.reader.event(&event, &mut deltas);
+            self.take(&event, &mut deltas);
         }
         deltas
     }
@@ -140,7 +150,7 @@ impl<R: EventReader> Reader for Events<R> {
     fn finish(&mut self) -> Vec<Delta> {
         let mut deltas = Vec::new();
         if let Some(event) = self.framer.finish() {
-            self.reader.event(&event, &mut deltas);
+            self.take(&event, &mut deltas);
         }
         self.reader.ended(&mut deltas);
         deltas

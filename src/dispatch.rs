@@ -3,6 +3,7 @@
 //! Failover is free before the first content event and forbidden after it. Every attempt leaves a record, whatever
 //! came of it.
 
+mod attempt;
 pub mod backoff;
 pub mod call;
 
@@ -25,81 +26,8 @@ use crate::{
     },
     surface::Surface,
 };
+pub use attempt::Attempt;
 use call::{Call, Unfit};
-
-/// What is known of one attempt.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Index into the plan's stops.
-    pub stop: usize,
-    /// When it began.
-    pub started: Timestamp,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// The provider's status, 0 without one.
-    pub status: u16,
-    /// Token classes, reported or estimated.
-    pub usage: Usage,
-    /// Whether they are ours.
-    pub usage_estimated: bool,
-    /// As reported.
-    pub usage_json: Option<String>,
-    /// The tier that served it.
-    pub service_tier: Option<String>,
-    /// The provider's id.
-    pub upstream_id: Option<String>,
-    /// Begun → first content.
-    pub first_byte_ms: Option<i64>,
-    /// For the operator.
-    pub error: Option<String>,
-    /// What of the client's request the provider did not get.
-    pub dropped: Vec<String>,
-    /// What a ranking is billed by, where it is not by tokens.
-    pub search_units: Option<u64>,
-}
-
-impl Attempt {
-    fn new(stop: usize, started: Timestamp) -> Self {
-        Self {
-            stop,
-            started,
-            ended: started,
-            outcome: Outcome::ConnectError,
-            status: 0,
-            usage: Usage::default(),
-            usage_estimated: false,
-            usage_json: None,
-            service_tier: None,
-            upstream_id: None,
-            first_byte_ms: None,
-            error: None,
-            dropped: Vec::new(),
-            search_units: None,
-        }
-    }
-
-    /// A provider that was cut off has read the prompt and may bill it; what is not reported is estimated.
-    pub(crate) const fn estimate(&mut self, input: u64, output: u64) {
-        self.usage = Usage { input, output, ..empty() };
-        self.usage_estimated = true;
-    }
-}
-
-const fn empty() -> Usage {
-    Usage {
-        input: 0,
-        cache_read: 0,
-        cache_write_5m: 0,
-        cache_write_1h: 0,
-        input_audio: 0,
-        output: 0,
-        reasoning: 0,
-        output_audio: 0,
-        output_image: 0,
-    }
-}
 
 /// What dispatch came to. The last attempt is the one that counts.
 pub enum Dispatched {
@@ -262,7 +190,18 @@ async fn once<W: World>(
                 SendFault::SecretMissing(name) => {
                     let what = if stop.kind.binding().is_some() { "binding" } else { "secret" };
                     world.log(&format!("{what} {name} of provider {} is not set", stop.target.provider));
+                    attempt.no_credential = true;
                     (false, format!("the {what} {name} is not set"))
+                }
+                SendFault::CredentialUnusable(why) => {
+                    world.log(&format!("provider {} has no credential: {why}", stop.target.provider));
+                    attempt.no_credential = true;
+                    (false, why)
+                }
+                // The provider has not read a word, so there is nothing that it may bill.
+                SendFault::CredentialLate(why) => {
+                    attempt.outcome = Outcome::Timeout;
+                    (false, why)
                 }
             };
             attempt.error = Some(message);
@@ -575,7 +514,7 @@ fn give_up(
             ),
         )
         .operator(said),
-        Outcome::ConnectError if said.contains("is not set") => Refusal::new(
+        Outcome::ConnectError if attempt.no_credential => Refusal::new(
             503,
             "api_error",
             "provider_not_configured",

@@ -299,15 +299,18 @@ fn judge_end(end: &RelayEnd, meter: &Seen) -> (Outcome, Option<String>) {
         // A client that leaves after the terminal event has got everything.
         // So does one whose provider forgot to close its stream.
         RelayEnd::ClientGone | RelayEnd::Timeout if meter.done && !meter.lost => (Outcome::Ok, None),
+        // Whoever was told of an error leaves, and who told it hangs up.
+        _ if meter.error.is_some() => (Outcome::UpstreamError, meter.error.clone()),
         RelayEnd::ClientGone => (Outcome::ClientGone, None),
         RelayEnd::Timeout => (Outcome::Timeout, Some("the stream stood still, or took too long".to_owned())),
         RelayEnd::Broken(message) if !meter.done => (Outcome::Truncated, Some(message.clone())),
-        RelayEnd::End | RelayEnd::Broken(_) => match &meter.error {
-            Some(message) => (Outcome::UpstreamError, Some(message.clone())),
-            None if meter.complete() => (Outcome::Ok, None),
-            None if meter.lost => (Outcome::Truncated, Some("an event could not be read".to_owned())),
-            None => (Outcome::Truncated, Some("the stream ended without its terminal event".to_owned())),
-        },
+        RelayEnd::End | RelayEnd::Broken(_) if meter.complete() => (Outcome::Ok, None),
+        RelayEnd::End | RelayEnd::Broken(_) if meter.lost => {
+            (Outcome::Truncated, Some("an event could not be read".to_owned()))
+        }
+        RelayEnd::End | RelayEnd::Broken(_) => {
+            (Outcome::Truncated, Some("the stream ended without its terminal event".to_owned()))
+        }
     }
 }
 

@@ -151,6 +151,10 @@ pub enum SendFault {
     Timeout,
     /// The Worker secret named by the configuration, or the binding, does not exist.
     SecretMissing(String),
+    /// It cannot be made into a credential, or whoever gives tokens for it refuses: why, for the operator.
+    CredentialUnusable(String),
+    /// Whoever gives tokens did not answer in time: the provider was sent nothing.
+    CredentialLate(String),
 }
 
 /// The next bytes of a stream under way.

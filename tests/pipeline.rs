@@ -472,12 +472,16 @@ fn a_last_event_without_its_empty_line_is_passed_on() {
 fn an_error_after_content_is_passed_on_as_the_provider_put_it() {
     let pieces = vec![delta("so far"), error_event()];
     for more in [STREAM, STREAM_USAGE] {
-        let (fake, got) = played([stream(pieces.clone(), Ending::Close)], &body("pair", "patient", more));
-        assert!(got.text().ends_with(&concat(&[error_event()])));
-        assert_eq!(
-            (outcomes(&fake), providers(&fake)),
-            (vec![Outcome::UpstreamError], vec!["two".to_owned()])
-        );
+        // Whoever was told of an error leaves, and who told it hangs up: it was the provider's error all the same.
+        for ending in [Ending::Close, Ending::Break, Ending::Stall, Ending::ClientLeaves] {
+            let (fake, got) = played([stream(pieces.clone(), ending)], &body("pair", "patient", more));
+            assert!(got.text().ends_with(&concat(&[error_event()])), "{ending:?}: {}", got.text());
+            assert_eq!(
+                (outcomes(&fake), providers(&fake)),
+                (vec![Outcome::UpstreamError], vec!["two".to_owned()]),
+                "{ending:?}"
+            );
+        }
     }
 }
 
@@ -505,6 +509,8 @@ fn every_failure_before_content_leads_to_the_next_target() {
     let failures: Vec<(Played, Outcome)> = vec![
         (Played::Connect, Outcome::ConnectError),
         (Played::SecretMissing, Outcome::ConnectError),
+        (Played::CredentialUnusable, Outcome::ConnectError),
+        (Played::CredentialLate, Outcome::Timeout),
         (status(500), Outcome::UpstreamError),
         (status(503), Outcome::UpstreamError),
         (status(302), Outcome::UpstreamError),
@@ -626,6 +632,8 @@ fn a_target_that_will_not_change_its_mind_is_not_asked_again() {
         (status(403), 502),
         (status(404), 404),
         (Played::SecretMissing, 503),
+        (Played::CredentialUnusable, 503),
+        (Played::CredentialLate, 504),
         (Played::Timeout, 504),
     ] {
         let (fake, got) = played([failure.clone(), answer("late", 1, 1)], &body("small", "alone", ""));
@@ -641,6 +649,8 @@ fn what_the_last_provider_did_decides_what_the_client_is_told() {
         (Played::Timeout, 504, "upstream_timeout"),
         (status(401), 502, "upstream_refused"),
         (Played::SecretMissing, 503, "provider_not_configured"),
+        (Played::CredentialUnusable, 503, "provider_not_configured"),
+        (Played::CredentialLate, 504, "upstream_timeout"),
         (status(429), 429, "upstream_rate_limited"),
     ] {
         let (fake, got) = played([status(404), last.clone()], &body("pair", "x", ""));
@@ -919,6 +929,19 @@ fn an_earlier_attempts_cost_is_held_beside_the_next_one() {
     assert_eq!(holds[1].0.bound, holds[0].0.bound.map(|bound| bound.plus(rows[0].cost_nanousd)));
     assert_eq!(fake.told.borrow()[0].bound, holds[1].0.bound);
     assert_eq!(fake.money(), (rows[0].cost_nanousd.plus(rows[1].cost_nanousd), NanoUsd::ZERO));
+}
+
+#[test]
+fn a_time_out_before_anything_was_sent_costs_nothing() {
+    let (fake, got) = played(
+        [Played::CredentialLate, stream(good_stream("second", 10, 20), Ending::Close)],
+        &body("pair", "x", STREAM),
+    );
+    assert_eq!(got.status, 200);
+    assert_eq!(outcomes(&fake), [Outcome::Timeout, Outcome::Ok]);
+    let row = &fake.rows()[0];
+    assert_eq!((row.cost_nanousd, row.usage_estimated, row.duration_ms), (NanoUsd::ZERO, false, 1_000));
+    assert_eq!(fake.holds.borrow().len(), 1, "nothing is held beside the next one");
 }
 
 #[test]

@@ -69,7 +69,8 @@ export function audit({ calls, rows, limit_nanousd, spent_nanousd, billed_nanous
     made.sort((a, b) => a.nth - b.nth).forEach((call, i) => {
       const row = own[i];
       tally.own += 1;
-      if (row.upstream_id && row.upstream_id !== call.id && row.upstream_id !== `chatcmpl-${call.id}`) faults.push(`job ${job}: row ${row.attempt} is of ${row.upstream_id}, the call was ${call.id}`);
+      // Each format has a prefix of its own.
+      if (row.upstream_id && !row.upstream_id.endsWith(call.id)) faults.push(`job ${job}: row ${row.attempt} is of ${row.upstream_id}, the call was ${call.id}`);
       if (row.usage_estimated) {
         tally.estimated += 1;
         tally.estimated_cost += row.cost_nanousd;

@@ -9,14 +9,31 @@ const TIMEOUTS = { headers: "20s", first_token: "8s", idle: "20s", total: "60s" 
 /** Short enough that the hold of a request that died expires while somebody waits. */
 export const SHORT_TIMEOUTS = { headers: "3s", first_token: "2s", idle: "3s", total: "6s" };
 
-/** Starts it before `provider`, with one customer and one key that may spend `limit_nanousd` in all. */
-export async function startEdgehold({ provider, isolates = 4, limit_nanousd, graceMs = 2_000, timeouts = TIMEOUTS, options = {} }) {
+/** Starts it before `provider`, with one customer and one key that may spend `limit_nanousd` in all. mixed: providers of several formats. */
+export async function startEdgehold({ provider, isolates = 4, limit_nanousd, graceMs = 2_000, timeouts = TIMEOUTS, mixed = false, options = {} }) {
   const gateway = await startGateway({ isolates, graceMs, ...options });
   const price = { input: perMillion(NANO.input), cached_input: perMillion(NANO.cached), output: perMillion(NANO.output) };
+  const houses = ["first", "second"];
+  /** Of each model: the format it is asked in, and where. */
+  const formats = {
+    [MODEL]: ["openai-compatible", provider.urls],
+    ...(mixed ? {
+      [`${MODEL}-messages`]: ["anthropic", provider.urls],
+      [`${MODEL}-generate`]: ["gemini", provider.geminiUrls],
+      [`${MODEL}-vectors`]: ["openai-compatible", provider.urls],
+    } : {}),
+  };
+  const named = (model, house) => (model === MODEL ? house : `${house}${model.slice(MODEL.length)}`);
+  const all = Object.entries(formats).flatMap(([model, [kind, urls]]) => houses.map((house) => ({ model, kind, base_url: urls[house], name: named(model, house) })));
   await gateway.putConfig({
-    ...config({}, { routes: [{ name: "proof", model: `first/${MODEL}`, fallback: `second/${MODEL}`, timeouts, retries: { count: 1, backoff: "50ms", backoff_max: "200ms" } }] }),
-    providers: Object.fromEntries(Object.entries(provider.urls).map(([name, base_url]) => [name, { kind: "openai-compatible", base_url, api_key: "secret://UP_KEY" }])),
-    prices: { [`first/${MODEL}`]: price, [`second/${MODEL}`]: price },
+    ...config({}, {
+      routes: Object.keys(formats).map((model) => ({
+        name: model === MODEL ? "proof" : named(model, "proof"), match: { model },
+        model: `${named(model, "first")}/${model}`, fallback: `${named(model, "second")}/${model}`, timeouts, retries: { count: 1, backoff: "50ms", backoff_max: "200ms" },
+      })),
+    }),
+    providers: Object.fromEntries(all.map(({ name, kind, base_url }) => [name, { kind, base_url, api_key: "secret://UP_KEY" }])),
+    prices: Object.fromEntries(all.map(({ name, model }) => [`${name}/${model}`, price])),
   });
   const tenant = await gateway.tenant({ key: { budget_usd: { total: (limit_nanousd / 1e9).toFixed(9) } } });
   return new Edgehold(gateway, tenant);

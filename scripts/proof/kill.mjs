@@ -6,12 +6,12 @@ import { startProvider } from "./provider.mjs";
 import { makeJob, quiet, random, runJob } from "./traffic.mjs";
 
 /**
- * @param {{seed: number, kills: number, clients?: number, limit_nanousd: number, between_ms?: [number, number], onKill?: (n: number) => void}} options
+ * @param {{seed: number, kills: number, clients?: number, limit_nanousd: number, between_ms?: [number, number], mixed?: boolean, onKill?: (n: number) => void}} options
  * @returns what the audit says, with what the clients saw
  */
-export async function killRun({ seed, kills, clients = 32, limit_nanousd, between_ms = [200, 1_500], onKill = () => {} }) {
+export async function killRun({ seed, kills, clients = 32, limit_nanousd, between_ms = [200, 1_500], mixed = true, onKill = () => {} }) {
   const provider = await startProvider(new Map());
-  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS });
+  const target = await startEdgehold({ provider, isolates: 2, limit_nanousd, graceMs: 1_000, timeouts: SHORT_TIMEOUTS, mixed });
   try {
     const moments = random(seed + 1);
     const next = random(seed);
@@ -21,7 +21,7 @@ export async function killRun({ seed, kills, clients = 32, limit_nanousd, betwee
     const client = async () => {
       while (going) {
         const n = made++;
-        const job = makeJob(next, `${seed}-${n}`);
+        const job = makeJob(next, `${seed}-${n}`, { mixed });
         provider.jobs.set(job.id, job);
         const answer = await runJob(job, target.place(job, n));
         answers.push(answer);

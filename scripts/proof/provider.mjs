@@ -1,8 +1,9 @@
 // A provider that keeps its own books: what it would put on the bill, counted from what it did, not from what anybody
-// says it did. It fails as a job tells it to (traffic.mjs), and reports usage as OpenAI does.
+// says it did. It fails as a job tells it to (traffic.mjs), and speaks the formats of formats.mjs.
 import { once } from "node:events";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PROVIDERS } from "./formats.mjs";
 
 /** The model's name and its price in nano-dollars per token: GPT-4o's. */
 export const MODEL = "proof-1";
@@ -46,6 +47,8 @@ class Provider {
     const url = `http://127.0.0.1:${this.server.address().port}`;
     /** Two houses, so that there is somewhere to fall back to. */
     this.urls = { first: `${url}/first/v1`, second: `${url}/second/v1` };
+    /** Where each has Gemini's format. */
+    this.geminiUrls = { first: `${url}/first/v1beta`, second: `${url}/second/v1beta` };
   }
 
   async stop() {
@@ -85,13 +88,15 @@ class Provider {
     this.calls.push(call);
     this.onCall(call);
     res.socket.setNoDelay(true);
-    await this.#answer(call, job, body, res);
+    const { pathname } = new URL(req.url, "http://x");
+    const format = Object.values(PROVIDERS).find(({ path }) => path.test(pathname));
+    await this.#answer(call, job, format, format.read(body, { pathname }), body.model ?? MODEL, res);
   }
 
   /** Ends a call's books: what comes after is no longer billed. */
   #close(call, state) { if (call.state === "open") call.state = state; }
 
-  async #answer(call, job, body, res) {
+  async #answer(call, job, format, asked, model, res) {
     const trouble = job.trouble[call.nth - 1];
     const json = (status, value, headers = {}) => {
       this.#close(call, status === 200 ? "done" : `status ${status}`);
@@ -107,37 +112,30 @@ class Provider {
       this.#close(call, "reset");
       return void res.destroy();
     }
-    const input = countTokens(body.messages.map((message) => message.content).join(" ")) + 4 * body.messages.length + 3;
-    const cached = Math.floor(input * job.cached_share);
-    const output = Math.min(job.wanted_tokens, body.max_tokens ?? body.max_completion_tokens ?? Infinity);
+    const input = countTokens(asked.texts.join(" ")) + 4 * asked.messages + 3;
+    const cached = format === PROVIDERS.embeddings ? 0 : Math.floor(input * job.cached_share);
+    const output = Math.min(job.wanted_tokens, asked.cap ?? Infinity);
     const words = Array.from({ length: output }, (_, i) => job.dense ? ` ${(i * 7) % 10}` : ` ${"lorem ipsum dolor amet sit elit".split(" ")[i % 6]}`);
-    const usage = {
-      prompt_tokens: input, completion_tokens: output, total_tokens: input + output,
-      prompt_tokens_details: { cached_tokens: cached, audio_tokens: 0 },
-      completion_tokens_details: { reasoning_tokens: 0, audio_tokens: 0, accepted_prediction_tokens: 0, rejected_prediction_tokens: 0 },
-    };
-    const finish_reason = output < job.wanted_tokens ? "length" : "stop";
-    const base = { id: `chatcmpl-${call.id}`, created: 1_790_000_000, model: body.model };
+    const did = { id: call.id, model, text: words.join(""), input, cached, output, cut: output < job.wanted_tokens };
     const prompt = () => { this.#bill(call, "input", input - cached); this.#bill(call, "cached", cached); };
-    if (!body.stream) {
+    if (!asked.stream) {
       // A whole answer is generated in one go and billed as it is; who hangs up earlier has only spared the writing.
       prompt();
       this.#bill(call, "output", output);
-      return json(200, { ...base, object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content: words.join(""), refusal: null }, logprobs: null, finish_reason }], usage });
+      return json(200, format.whole(did));
     }
     res.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache", "x-request-id": call.id });
     res.flushHeaders();
     const open = () => call.state === "open";
-    const write = async (data) => {
-      if (open() && !res.write(`data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`)) await Promise.race([once(res, "drain"), call.ended]);
+    const write = async (text) => {
+      if (open() && text !== "" && !res.write(text)) await Promise.race([once(res, "drain"), call.ended]);
     };
-    const chunk = (delta, reason = null) => ({ ...base, object: "chat.completion.chunk", choices: [{ index: 0, delta, logprobs: null, finish_reason: reason }] });
     if (trouble === "error event") {
-      await write({ error: { message: "the provider broke", type: "server_error", param: null, code: null } });
+      await write(format.error);
       this.#close(call, "error event");
       return void res.end();
     }
-    await write(chunk({ role: "assistant", content: "", refusal: null }));
+    await write(format.head(did));
     if (trouble === "cut before content") {
       this.#close(call, "cut before content");
       return void res.destroy();
@@ -148,7 +146,7 @@ class Provider {
       const piece = words.slice(at, at + job.chunk_tokens);
       // Generated is billed, whether anybody still reads it or not.
       this.#bill(call, "output", piece.length);
-      await write(chunk({ content: piece.join("") }));
+      await write(format.piece(did, piece.join("")));
       if (trouble === "cut" && at > words.length / 2) {
         this.#close(call, "cut");
         await sleep(20);
@@ -156,9 +154,7 @@ class Provider {
       }
       if (job.pace_ms) await sleep(job.pace_ms);
     }
-    await write(chunk({}, finish_reason));
-    if (body.stream_options?.include_usage) await write({ ...base, object: "chat.completion.chunk", choices: [], usage });
-    await write("[DONE]");
+    await write(format.tail(did, asked.counts));
     this.#close(call, "done");
     res.end();
   }

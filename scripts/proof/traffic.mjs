@@ -1,6 +1,7 @@
 // Jobs: what a crowd of clients asks, what the provider will do with it, and who leaves early. All of it follows from a seed.
 import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
+import { CLIENTS } from "./formats.mjs";
 import { marker, MODEL } from "./provider.mjs";
 
 /** A small generator (mulberry32): the same seed, the same numbers, in [0, 1). */
@@ -28,9 +29,10 @@ const TROUBLES = {
 /**
  * Makes job number `n`. Half are streams, half come from OpenAI's SDK; one in four meets trouble, one in eight leaves.
  * @param {() => number} next  @param {string} id
- * @param {{calm?: boolean, pace_ms?: number}} options  calm: nobody leaves, and all usage is reported
+ * @param {{calm?: boolean, pace_ms?: number, mixed?: boolean}} options  calm: nobody leaves, and all usage is reported;
+ *   mixed: clients and providers of several formats, and vectors, instead of chat alone
  */
-export function makeJob(next, id, { calm = false, pace_ms } = {}) {
+export function makeJob(next, id, { calm = false, pace_ms, mixed = false } = {}) {
   const pick = (list) => list[Math.floor(next() * list.length)];
   const between = (low, high) => low + Math.floor(next() * (high - low + 1));
   const stream = next() < 0.5;
@@ -40,6 +42,7 @@ export function makeJob(next, id, { calm = false, pace_ms } = {}) {
   const max_tokens = pick([40, 120, 300, 700]);
   const job = {
     id, stream, dense, prompt, max_tokens,
+    client: "chat", model: MODEL,
     sdk: next() < 0.5,
     include_usage: next() < 0.5,
     // A third runs into its cap: those cost nearly what was held.
@@ -54,7 +57,20 @@ export function makeJob(next, id, { calm = false, pace_ms } = {}) {
   if (!calm && next() < 0.125) {
     job.leave = stream && next() < 0.6 ? { chunks: between(1, 5) } : { after_ms: between(50, 1_500) };
   }
-  return job;
+  return mixed ? inSomeFormat(job, next()) : job;
+}
+
+/** What clients ask, and of whom: each format of each. */
+const MIX = ["chat", "responses", "messages", "generate"].flatMap((client) => [MODEL, `${MODEL}-messages`, `${MODEL}-generate`].map((model) => ({ client, model })));
+
+/** Vectors are asked for now and then; what they cannot meet does not happen to them. */
+function inSomeFormat(job, chance) {
+  if (chance < 0.12) {
+    const before = ["500", "429", "reset"];
+    return { ...job, client: "embeddings", model: `${MODEL}-vectors`, stream: false, sdk: false, wanted_tokens: 0, trouble: job.trouble.filter((trouble) => before.includes(trouble)), leave: job.leave?.after_ms ? job.leave : null };
+  }
+  const one = MIX[Math.floor(((chance - 0.12) / 0.88) * MIX.length)];
+  return { ...job, ...one, sdk: job.sdk && one.client === "chat" };
 }
 
 /** The jobs of one burst, by id. */
@@ -63,15 +79,8 @@ export function makeJobs(seed, count, options) {
   return new Map(Array.from({ length: count }, (_, i) => [`${seed}-${i}`, makeJob(next, `${seed}-${i}`, options)]));
 }
 
-/** The request's body. */
-export function bodyOf(job) {
-  return {
-    model: MODEL,
-    messages: [{ role: "system", content: "Answer at length." }, { role: "user", content: `${job.prompt} ${marker(job)}` }],
-    max_tokens: job.max_tokens,
-    ...(job.stream ? { stream: true, ...(job.include_usage ? { stream_options: { include_usage: true } } : {}) } : {}),
-  };
-}
+/** Where the request goes, and its body. */
+const asked = (job) => CLIENTS[job.client].ask(job, `${job.prompt} ${marker(job)}`);
 
 /**
  * Runs a job over real HTTP to its end, or until its client leaves.
@@ -104,8 +113,9 @@ function note(answer, status, headers) {
 }
 
 async function byFetch(job, answer, { url, key, headers, signal }) {
-  const response = await fetch(`${url}/v1/chat/completions`, {
-    method: "POST", signal, body: JSON.stringify(bodyOf(job)),
+  const [where, body] = asked(job);
+  const response = await fetch(url + where, {
+    method: "POST", signal, body: JSON.stringify(body),
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json", ...headers },
   });
   note(answer, response.status, response.headers);
@@ -113,7 +123,8 @@ async function byFetch(job, answer, { url, key, headers, signal }) {
     const text = await response.text();
     try {
       const { error } = JSON.parse(text);
-      answer.code = String(error?.code ?? error?.type ?? "");
+      // Gemini's code is the status; the word is the reason.
+      answer.code = String(error?.details?.[0]?.reason ?? error?.code ?? error?.type ?? "");
       answer.message = String(error?.message ?? text);
     } catch { answer.message = text; }
     answer.ended = "refused";
@@ -135,14 +146,14 @@ async function byFetch(job, answer, { url, key, headers, signal }) {
       return;
     }
   }
-  answer.ended = /^data: \[DONE\]\s*$/m.test(text) && !text.includes('"error"') ? "whole" : "broken";
+  answer.ended = CLIENTS[job.client].whole(text) ? "whole" : "broken";
 }
 
 async function bySdk(job, answer, { url, key, headers, signal }) {
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0, defaultHeaders: headers });
   let opened;
   try {
-    opened = await client.chat.completions.create(bodyOf(job), { signal }).withResponse();
+    opened = await client.chat.completions.create(asked(job)[1], { signal }).withResponse();
   } catch (error) {
     if (!error.status) throw error;
     note(answer, error.status, error.headers);

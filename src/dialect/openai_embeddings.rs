@@ -5,7 +5,7 @@
 mod tests;
 
 use super::{
-    Corrupt, Order, Show, Written,
+    Corrupt, Order, Show, Written, json,
     members::{Members, missing, unfit, wrong},
     openai_chat::response,
 };
@@ -146,7 +146,7 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
             _ => written.dropped.push(name.clone()),
         }
     }
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 

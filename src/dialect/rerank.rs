@@ -10,6 +10,7 @@ mod tests;
 use super::{
     Corrupt, Order, Show, Written,
     cohere::response::whole,
+    json,
     members::{Members, missing, unfit, wrong},
     openai_chat::response,
     openai_embeddings,
@@ -93,7 +94,7 @@ pub fn write_request(request: &RerankRequest, order: &Order<'_>) -> Written {
             _ => written.dropped.push(name.clone()),
         }
     }
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 

@@ -169,7 +169,7 @@ impl Either {
         let choice = json!({"index": 0, "delta": delta, "finish_reason": reason});
         let chunk = json!({"choices": [choice], "usage": usage});
         let data = Some(chunk.to_string().into_bytes());
-        self.chunks.event(&Event { raw: Vec::new(), data, name: None }, deltas);
+        self.chunks.event(&Event { raw: Vec::new(), data, name: None, piece: false }, deltas);
     }
 }
 

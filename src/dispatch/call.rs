@@ -379,7 +379,9 @@ pub(super) fn not_set(provider: &str, stop: Option<&Stop<'_>>) -> String {
             "The provider '{provider}' is asked through the binding {name}, which this gateway does not have. The operator must add it to wrangler.toml: [ai] binding = \"{name}\"."
         ),
         None => {
-            format!("The provider '{provider}' has no credential in this gateway. The operator must set it.")
+            format!(
+                "The provider '{provider}' has no credential in this gateway that works. The operator must set it."
+            )
         }
     }
 }

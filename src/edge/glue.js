@@ -5,7 +5,7 @@
 
 import * as replays from "./replay.js";
 import { database, ledgerDatabases } from "./databases.js";
-import { authorize } from "./sign.js";
+import { authorize, NoCredential } from "./sign.js";
 
 let core = null;
 let epoch = 0;
@@ -33,6 +33,8 @@ const LOOK_MS_MAX = 1000;
 /** What is kept of a passed-on stream; of a longer one the beginning is forgotten. */
 const KEEP_BYTES = 8 << 20;
 export const TIMED_OUT = Symbol("timed out");
+/** How Rust is told that a call was not made for want of a credential, by what `sign.js` calls the reason. */
+const NO_CREDENTIAL = { failed: -1, unusable: -4, late: -5 };
 
 export function attach(exports) {
   core = exports;
@@ -387,7 +389,7 @@ function filled(number, valueText) {
 
 export function send(id, op, template, played, body, timeoutMs, stream, untouched) {
   const request = requests.get(id);
-  const { env, born } = request;
+  const { ctx, env, born } = request;
   request.discard?.();
   request.answer = request.stream = null;
   const target = calls[template];
@@ -405,6 +407,8 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
   let { secrets } = target;
   const payload = body === undefined ? request.body : body.slice();
   let over = false;
+  // Nothing is, while its credential is still being made.
+  let sent = target.scheme.length === 0 || target.scheme[0] === "binding";
   // A stream's time ends with its headers, and whoever reads on has others: it needs a handle. A whole answer's time is the
   // request's: when it is over the request is answered, its context ends, and the call with it. A signal would cost as much
   // as a sixth of a pass-through.
@@ -412,7 +416,8 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
   const timer = setTimeout(() => {
     over = true;
     abort?.abort(TIMED_OUT);
-    resume(id, born, op, -2, "", EMPTY);
+    if (sent) resume(id, born, op, -2, "", EMPTY);
+    else resume(id, born, op, NO_CREDENTIAL.late, "the credential was not there in time", EMPTY);
   }, timeoutMs);
   const answered = (response) => {
     if (over) return;
@@ -439,17 +444,27 @@ export function send(id, op, template, played, body, timeoutMs, stream, untouche
     if (played) return play(JSON.parse(new TextDecoder().decode(payload)), abort.signal);
     if (target.scheme.length === 0) return fetch(url, init);
     if (target.scheme[0] === "binding") return runBound(env[target.name], payload, headers, abort?.signal);
-    return authorize(target.scheme, target.secret, { url, headers, body: payload }).then((authorized) => {
+    return signedFetch();
+  };
+  const signedFetch = (again = false) =>
+    authorize(target.scheme, target.secret, { url, headers, body: payload, outlive: (work) => ctx.waitUntil(work) }).then((authorized) => {
       // Its time may be over by now.
       if (over) return;
       secrets = [...secrets, ...authorized.secrets];
-      return fetch(url, { ...init, headers: headersOf(authorized.headers.flat(), headers) });
+      sent = true;
+      return fetch(url, { ...init, headers: headersOf(authorized.headers.flat(), headers) }).then((response) => {
+        // A token that was taken back before its end. Who says 401 has done nothing: the call is made once more with a new one.
+        if (over || again || response.status !== 401 || !authorized.refused?.()) return response;
+        sent = false;
+        response.body?.cancel().catch(() => {});
+        return signedFetch(true);
+      });
     });
-  };
   start().then(answered).catch((error) => {
     if (over) return;
     clearTimeout(timer);
-    resume(id, born, op, -1, String(error?.message ?? error), EMPTY);
+    const code = error instanceof NoCredential ? NO_CREDENTIAL[error.why] : -1;
+    resume(id, born, op, code, String(error?.message ?? error), EMPTY);
   });
 }
 
@@ -496,7 +511,7 @@ async function play({ status, headers, steps, ending }, signal) {
 function openStream(request, response, abort, untouched) {
   const [client, side] = untouched ? response.body.tee() : [null, response.body];
   const reader = side.getReader({ mode: "byob" });
-  const stream = { client, reader, abort, pending: null, buffer: new ArrayBuffer(READ_BYTES), writer: null };
+  const stream = { client, reader, abort, pending: null, buffer: new ArrayBuffer(READ_BYTES), writer: null, isCut: false };
   request.stream = stream;
   request.discard = () => {
     request.discard = null;
@@ -538,6 +553,11 @@ export function peek(id, op, timeoutMs) {
     },
     (error) => resume(id, born, op, 3, String(error?.message ?? error), EMPTY),
   );
+}
+
+/** Said while the filter is at it: what it gives back still passes, and nothing more is read. */
+export function break_off(id) {
+  requests.get(id).stream.isCut = true;
 }
 
 export function discard(id) {
@@ -703,6 +723,7 @@ async function pass({ stream, born, recording }, id, writer, first, watch, away,
       }
     }
     if (!goesOn()) return [1, ""];
+    if (stream.isCut) return [3, "more than is read of a stream"];
     watch.since = Date.now();
     if (away.left > 0) watch.look();
     let bytes;

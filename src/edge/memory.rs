@@ -1,5 +1,6 @@
 //! What an isolate remembers between requests: plain data only, never a stream, a stub or a future.
 
+use super::port;
 use crate::{
     admit::{wallet::Wallet, wire::KeyRecord},
     config::policy::Policy,
@@ -151,7 +152,13 @@ pub(super) fn drop_filter(id: u32) {
 pub(super) fn filter(id: u32, bytes: &[u8]) -> Vec<u8> {
     let filter = MEMORY.with_borrow(|memory| memory.filters.get(&id).cloned());
     match filter.as_ref().and_then(|filter| filter.try_borrow_mut().ok()) {
-        Some(mut filter) => filter.push(bytes),
+        Some(mut filter) => {
+            let passed = filter.push(bytes);
+            if filter.too_much() {
+                port::break_off(id);
+            }
+            passed
+        }
         None => bytes.to_vec(),
     }
 }

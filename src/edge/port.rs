@@ -8,6 +8,8 @@ extern "C" {
     pub(super) fn header(id: u32, name: &str) -> Option<String>;
     /// Minutes a time zone is ahead of UTC at a moment; NaN if there is no such zone.
     pub(super) fn zone_offset(zone: &str, at: f64) -> f64;
+    /// The stream under way is read no further.
+    pub(super) fn break_off(id: u32);
     /// A line in the log.
     pub(super) fn log(text: &str);
     /// Asks an object.

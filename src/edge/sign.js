@@ -1,21 +1,33 @@
 // Credentials that are more than a header: a signature over the call, or a token that is fetched first. They stay on this
-// side, as all secrets do. Nothing here decides when a credential is used, or whether a call is made again.
+// side, as all secrets do. Nothing here decides when a credential is used.
 
 const encoder = new TextEncoder();
 const SIGNED_AT_LEAST = ["content-type", "host"];
 
+/** There is no credential to show. `why`: `unusable` until the operator mends it, `late`, or `failed`, which may pass. */
+export class NoCredential extends Error {
+  constructor(why, message) {
+    super(message);
+    this.why = why;
+  }
+}
+
+const unusable = (message) => new NoCredential("unusable", message);
+
 /**
- * What a call needs to be let in: headers to set, and texts that must not be seen in what comes back.
- * Errors name neither secret nor token.
+ * What a call needs to be let in: headers to set, and texts that must not be seen in what comes back. `refused`, where there
+ * is one, is told that the provider did not take it, and says whether another may be had. Throws `NoCredential`, which names
+ * neither secret nor token.
  *
  * @param {string[]} scheme its name, and what belongs to it
  * @param {string} secret the Worker secret's text
- * @param {{ method?: string, url: string, headers: Headers, body: Uint8Array }} call
- * @returns {Promise<{ headers: [string, string][], secrets: string[] }>}
+ * @param {{ method?: string, url: string, headers: Headers, body: Uint8Array, outlive?: (work: Promise<any>) => void }} call
+ *   `outlive` keeps work going that others wait for as well, when this call is over
+ * @returns {Promise<{ headers: [string, string][], secrets: string[], refused?: () => boolean }>}
  */
 export async function authorize([kind, ...rest], secret, call) {
   if (kind === "aws_sigv4") return awsSigV4(secret, ...rest, call);
-  if (kind === "google_service_account") return googleServiceAccount(secret, ...rest);
+  if (kind === "google_service_account") return googleServiceAccount(secret, ...rest, call);
   throw new Error(`there is no way of signing called ${kind}`);
 }
 
@@ -33,7 +45,7 @@ async function awsSigV4(secret, region, service, { method = "POST", url, headers
   if (BEDROCK_KEY.test(secret)) return { headers: [["authorization", `Bearer ${secret}`]], secrets: [] };
   const [id, key, ...token] = secret.split(":");
   if (!id || !key || token.length > 1 || token[0] === "") {
-    throw new Error("the AWS secret is not of the form ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN, nor an API key of Bedrock's");
+    throw unusable("the AWS secret is not of the form ACCESS_KEY_ID:SECRET_ACCESS_KEY or ACCESS_KEY_ID:SECRET_ACCESS_KEY:SESSION_TOKEN, nor an API key of Bedrock's");
   }
   const { host } = new URL(url);
   const when = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
@@ -107,20 +119,24 @@ function hex(buffer) {
 // ── a Google service account: a signed statement, exchanged for an access token ─────────────────────────────────────
 // https://developers.google.com/identity/protocols/oauth2/service-account#httprest (read 2026-11-21)
 
-/** Tokens and exchanges under way, by secret and scope. @type {Map<string, { until: number, exchange: Promise<string> }>} */
+/** @typedef {{ since: number, until: number, again: boolean, exchange: Promise<string> }} Token */
+/** Tokens and exchanges under way, by secret and scope. @type {Map<string, Token>} */
 const tokens = new Map();
 const STATEMENT_S = 3600;
 /** So long before its end a token is not used any more. */
 const EARLY_MS = 60_000;
-/** An exchange takes no longer; nobody joins one that should be over (its request may have been torn down). */
+/** An exchange takes no longer; nobody joins one that should be over. */
 const EXCHANGE_MS = 10_000;
+/** A token that took the place of a refused one is not replaced sooner, however often it is refused. */
+const REPLACED_MS = 60_000;
 
-async function googleServiceAccount(secret, scope) {
+async function googleServiceAccount(secret, scope, { outlive }) {
   const of = `${scope}\n${secret}`;
+  const now = Date.now();
   let known = tokens.get(of);
-  if (known === undefined || Date.now() >= known.until) {
+  if (known === undefined || now >= known.until) {
     if (tokens.size >= 100) tokens.clear();
-    const mine = { until: Date.now() + EXCHANGE_MS, exchange: null };
+    const mine = { since: now, until: now + EXCHANGE_MS, again: known?.until === 0, exchange: null };
     mine.exchange = exchanged(secret, scope).then(
       ({ token, expiresMs }) => {
         mine.until = expiresMs - EARLY_MS;
@@ -132,10 +148,20 @@ async function googleServiceAccount(secret, scope) {
         throw error;
       },
     );
+    // Whoever asked may be gone before the others who wait for the same.
+    outlive?.(mine.exchange.catch(() => {}));
     tokens.set(of, (known = mine));
   }
   const token = await known.exchange;
-  return { headers: [["authorization", `Bearer ${token}`]], secrets: [token] };
+  const refused = () => {
+    // Another call may have seen to it.
+    if (tokens.get(of) !== known) return true;
+    if (known.until === 0) return true;
+    if (known.again && Date.now() - known.since < REPLACED_MS) return false;
+    known.until = 0;
+    return true;
+  };
+  return { headers: [["authorization", `Bearer ${token}`]], secrets: [token], refused };
 }
 
 async function exchanged(secret, scope) {
@@ -145,7 +171,7 @@ async function exchanged(secret, scope) {
   const assertion = await statement(account, scope, started);
   // What somebody else says will be seen: short, and without what only they and we may know.
   const plain = (text) => [secret, key, assertion].reduce((rest, hidden) => rest.replaceAll(hidden, "[redacted]"), String(text)).slice(0, 300);
-  const failed = (why) => new Error(`no access token from ${new URL(uri).host}: ${why}`);
+  const failed = (why, said) => new NoCredential(why, `no access token from ${new URL(uri).host}: ${said}`);
   const body = new URLSearchParams({ grant_type: "urn:ietf:params:oauth:grant-type:jwt-bearer", assertion }).toString();
   const headers = { "content-type": "application/x-www-form-urlencoded" };
   let response, answer;
@@ -153,12 +179,17 @@ async function exchanged(secret, scope) {
     response = await fetch(uri, { method: "POST", headers, body, redirect: "manual", signal: AbortSignal.timeout(EXCHANGE_MS) });
     answer = await response.json();
   } catch (error) {
-    throw failed(response === undefined ? plain(error?.message ?? error) : `status ${response.status}, no JSON`);
+    if (Date.now() - started >= EXCHANGE_MS) throw failed("late", `not within ${EXCHANGE_MS / 1000} s`);
+    throw failed("failed", response === undefined ? plain(error?.message ?? error) : `status ${response.status}, no JSON`);
   }
   const { access_token: token, expires_in: seconds } = answer ?? {};
-  if (response.status !== 200 || typeof token !== "string" || token === "") {
+  const { status } = response;
+  // What no header may hold is no token either, and errors about headers quote them.
+  if (status !== 200 || typeof token !== "string" || !/^[\x21-\x7e]+$/.test(token)) {
     const said = [answer?.error, answer?.error_description].filter((text) => typeof text === "string").join(", ");
-    throw failed(`status ${response.status}${said === "" ? "" : `: ${plain(said)}`}`);
+    // 400 invalid_grant: an account that is gone, a key that was withdrawn, a clock that is wrong.
+    const why = status >= 400 && status < 500 && status !== 408 && status !== 429 ? "unusable" : "failed";
+    throw failed(why, `status ${status}${said === "" ? "" : `: ${plain(said)}`}`);
   }
   return { token, expiresMs: started + (Number.isFinite(seconds) ? seconds : STATEMENT_S) * 1000 };
 }
@@ -171,11 +202,11 @@ function readAccount(secret) {
     // What the parser says quotes the text.
   }
   const missing = ["client_email", "private_key", "token_uri"].filter((name) => typeof account?.[name] !== "string");
-  if (missing.length > 0) throw new Error(`the Google secret is not a service account's key file in JSON: ${missing.join(", ")} missing`);
+  if (missing.length > 0) throw unusable(`the Google secret is not a service account's key file in JSON: ${missing.join(", ")} missing`);
   const uri = URL.canParse(account.token_uri) ? new URL(account.token_uri) : null;
   const loopback = uri !== null && ["127.0.0.1", "localhost", "[::1]"].includes(uri.hostname);
   if (uri === null || !(uri.protocol === "https:" || (uri.protocol === "http:" && loopback))) {
-    throw new Error("the Google service account's token_uri is not an https URL");
+    throw unusable("the Google service account's token_uri is not an https URL");
   }
   return account;
 }
@@ -191,7 +222,7 @@ async function statement({ client_email: email, private_key: pem, private_key_id
     const der = Uint8Array.from(atob(pem.replace(/-----[A-Z ]+-----|\s/g, "")), (c) => c.charCodeAt(0));
     key = await crypto.subtle.importKey("pkcs8", der, { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }, false, ["sign"]);
   } catch {
-    throw new Error("the Google service account's private_key is not a PKCS #8 RSA key in PEM");
+    throw unusable("the Google service account's private_key is not a PKCS #8 RSA key in PEM");
   }
   return `${text}.${base64url(new Uint8Array(await crypto.subtle.sign("RSASSA-PKCS1-v1_5", key, encoder.encode(text))))}`;
 }

@@ -295,6 +295,8 @@ impl World for EdgeWorld {
         let Outcome { code, text, bytes } = operation(self.id, start).await;
         let failed = |fault| Sent::Failed(fault);
         match code {
+            -5 => return failed(SendFault::CredentialLate(text)),
+            -4 => return failed(SendFault::CredentialUnusable(text)),
             -3 => return failed(SendFault::SecretMissing(text)),
             -2 => return failed(SendFault::Timeout),
             code if code < 100 => return failed(SendFault::Connect(text)),

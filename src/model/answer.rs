@@ -110,6 +110,8 @@ pub enum Delta {
     Ping,
     /// Data that is not what it should be.
     Corrupt,
+    /// Bytes of an event that is too long to be read.
+    TooLong(u64),
 }
 
 /// How a part begins.
@@ -216,7 +218,7 @@ impl Assembly {
             Delta::Tier(tier) => self.answer.service_tier = Some(tier.clone()),
             Delta::End => self.ended = true,
             Delta::Error(failure) => self.error = Some(failure.clone()),
-            Delta::Close(_) | Delta::Ping | Delta::Corrupt => {}
+            Delta::Close(_) | Delta::Ping | Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 

@@ -92,6 +92,12 @@ impl Filter {
         }
     }
 
+    /// Whether the stream is more than is read: it is to be broken off.
+    #[must_use]
+    pub fn too_much(&self) -> bool {
+        self.seen().too_much
+    }
+
     /// The last event of a stream that broke, if this filter writes the client's events itself.
     pub fn fail(&mut self, refusal: &Refusal) -> Option<Vec<u8>> {
         match self {

@@ -53,7 +53,30 @@ pub struct Seen {
     pub corrupt_events: u64,
     /// One of them is missing in what the client was given.
     pub lost: bool,
+    /// Parts.
+    pub parts: u64,
+    /// Sources of texts.
+    pub sources: u64,
+    /// Bytes of text that were walked through for the places of sources.
+    pub walked_bytes: u64,
+    /// Bytes since something was last said.
+    pub idle_bytes: u64,
+    /// It is more than is read: the stream is broken off.
+    pub too_much: bool,
 }
+
+/// Readers and writers keep something of every part, and look for parts among all others. No answer has so many.
+pub const PARTS_MAX: u64 = 10_000;
+/// Sources of texts; some providers repeat all of them with every piece.
+pub const SOURCES_MAX: u64 = 100_000;
+/// Where a source belongs is counted in characters from the beginning of what was said so far: a few seconds of work.
+pub const WALKED_BYTES_MAX: u64 = 2 << 30;
+/// What is kept of an answer that is written anew; some dialects repeat all of it at its end, several times. A million tokens
+/// are about four million bytes.
+pub const TRANSLATED_BYTES_MAX: u64 = 8 << 20;
+/// So many bytes say something, or nobody does: comments without end, events of unknown kinds, pieces of something that is never
+/// whole. Amazon's longest message is half of it.
+pub const IDLE_BYTES_MAX: u64 = 32 << 20;
 
 impl Seen {
     /// Whether the stream ended as the provider ends a good one: its terminal event, or, from providers that do not send
@@ -76,7 +99,33 @@ impl Seen {
         if self.content_events > by_bytes { self.content_events } else { by_bytes }
     }
 
+    /// A piece of an event that is too long to be read; whoever gets the provider's bytes gets it.
+    pub(crate) const fn note_piece(&mut self, bytes: u64) -> Meaning {
+        self.content_events = self.content_events.saturating_add(1);
+        self.content_bytes = self.content_bytes.saturating_add(bytes);
+        Meaning::Content
+    }
+
+    /// Bytes were read, and this is what they said.
+    fn weigh(&mut self, bytes: usize, deltas: &[Delta]) {
+        let said = deltas.iter().any(|delta| !matches!(delta, Delta::Ping));
+        self.idle_bytes = if said { 0 } else { self.idle_bytes.saturating_add(bytes as u64) };
+        self.too_much |= self.is_too_much() || self.idle_bytes > IDLE_BYTES_MAX;
+    }
+
+    const fn is_too_much(&self) -> bool {
+        self.parts > PARTS_MAX || self.sources > SOURCES_MAX || self.walked_bytes > WALKED_BYTES_MAX
+    }
+
     fn note(&mut self, delta: &Delta) -> Meaning {
+        match delta {
+            Delta::Open(..) => self.parts = self.parts.saturating_add(1),
+            Delta::Cite(..) => {
+                self.sources = self.sources.saturating_add(1);
+                self.walked_bytes = self.walked_bytes.saturating_add(self.content_bytes);
+            }
+            _ => {}
+        }
         match delta {
             Delta::Begin { id, .. } => {
                 self.id.clone_from(id);
@@ -118,6 +167,7 @@ impl Seen {
                 self.corrupt_events = self.corrupt_events.saturating_add(1);
                 Meaning::Corrupt
             }
+            Delta::TooLong(bytes) => self.note_piece(*bytes),
             Delta::Open(..) | Delta::Close(_) | Delta::Cite(..) | Delta::Logprobs(..) | Delta::Ping => {
                 Meaning::Nothing
             }
@@ -147,7 +197,10 @@ impl Listener {
 
     /// Takes bytes, and tells what they said.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Meaning> {
-        self.reader.push(bytes).iter().map(|delta| self.seen.note(delta)).collect()
+        let deltas = self.reader.push(bytes);
+        let meanings = deltas.iter().map(|delta| self.seen.note(delta)).collect();
+        self.seen.weigh(bytes.len(), &deltas);
+        meanings
     }
 
     /// The end of the bytes.
@@ -162,6 +215,8 @@ impl Listener {
 pub struct Translator {
     listener: Listener,
     writer: Box<dyn Writer>,
+    /// The client was told of an error.
+    failed: bool,
 }
 
 impl std::fmt::Debug for Translator {
@@ -174,7 +229,7 @@ impl Translator {
     /// From one dialect to another.
     #[must_use]
     pub fn new(reader: Box<dyn Reader>, writer: Box<dyn Writer>) -> Self {
-        Self { listener: Listener::new(reader), writer }
+        Self { listener: Listener::new(reader), writer, failed: false }
     }
 
     /// What has gone by.
@@ -186,7 +241,9 @@ impl Translator {
     /// Bytes in, bytes out: one write for each read, whatever came.
     pub fn push_judging(&mut self, bytes: &[u8]) -> (Vec<u8>, Vec<Meaning>) {
         let deltas = self.listener.reader.push(bytes);
-        self.write(&deltas)
+        let written = self.write(&deltas);
+        self.listener.seen.weigh(bytes.len(), &deltas);
+        written
     }
 
     /// The end of the bytes.
@@ -206,12 +263,18 @@ impl Translator {
         let mut out = Vec::with_capacity(256);
         let mut meanings = Vec::with_capacity(deltas.len());
         for delta in deltas {
-            meanings.push(self.listener.seen.note(delta));
+            let seen = &mut self.listener.seen;
+            let meaning = seen.note(delta);
+            let is_long = matches!(delta, Delta::TooLong(_));
+            seen.too_much |= is_long || seen.is_too_much() || seen.content_bytes > TRANSLATED_BYTES_MAX;
+            meanings.push(if seen.too_much { Meaning::Corrupt } else { meaning });
             // An answer with a gap is none: nothing behind one is written, so the client never sees the end of it.
-            self.listener.seen.lost |= *delta == Delta::Corrupt;
-            if !self.listener.seen.lost {
+            seen.lost |= (seen.too_much && !seen.done) || *delta == Delta::Corrupt;
+            if !seen.lost && !self.failed {
                 self.writer.push(delta, &mut out);
             }
+            // Nor does anything come behind an error.
+            self.failed |= matches!(delta, Delta::Error(_));
         }
         (out, meanings)
     }
@@ -292,5 +355,31 @@ mod tests {
         assert!(gap.contains("one") && !gap.contains("three") && !gap.contains("[DONE]"), "{gap}");
         assert!(!seen.complete());
         assert_eq!(seen.usage.map(|usage| usage.total()), Some(5), "what was used is counted all the same");
+    }
+
+    #[test]
+    fn nothing_is_written_behind_an_error() {
+        let event = |data: &str| format!("data: {data}\n\n");
+        let chunk = |text: &str, finish: &str| {
+            event(&format!(
+                r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":{finish}}}]}}"#
+            ))
+        };
+        let bytes = chunk("one", "null")
+            + &event(r#"{"error":{"message":"Overloaded","type":"server_error"}}"#)
+            + &chunk("two", "\"stop\"")
+            + "data: [DONE]\n\n";
+        for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Anthropic, Dialect::Gemini] {
+            let (reader, writer) =
+                (dialect::reader(Dialect::OpenAiChat), dialect::writer(dialect, Show::default()));
+            let mut translator = Translator::new(reader, writer);
+            let mut out = translator.push_judging(bytes.as_bytes()).0;
+            out.extend(translator.finish());
+            let text = String::from_utf8(out).expect("text");
+            assert!(text.contains("one") && text.contains("Overloaded"), "{text}");
+            let last = text.trim_end().rsplit("\n\n").next().expect("an event");
+            assert!(last.contains("Overloaded"), "{dialect:?}: {text}");
+            assert!(!translator.seen().complete());
+        }
     }
 }

@@ -13,10 +13,18 @@ pub struct Event {
     pub data: Option<Vec<u8>>,
     /// The `event:` line.
     pub name: Option<Vec<u8>>,
+    /// It is only a piece of an event that is too long to be collected.
+    pub piece: bool,
+}
+
+impl Event {
+    const fn piece(raw: Vec<u8>) -> Self {
+        Self { raw, data: None, name: None, piece: true }
+    }
 }
 
 /// The longest event this framer collects; a longer one is given out in pieces without data.
-const EVENT_BYTES_MAX: usize = 8 << 20;
+pub const EVENT_BYTES_MAX: usize = 8 << 20;
 
 /// Cuts bytes into events.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +32,8 @@ pub struct Framer {
     pending: Vec<u8>,
     /// How far `pending` has been searched for its end.
     searched: usize,
+    /// What is pending is the rest of an event whose beginning was given out as a piece.
+    within: bool,
 }
 
 impl Framer {
@@ -34,7 +44,8 @@ impl Framer {
         let mut from = 0;
         while let Some(end) = event_end(&self.pending, from, self.searched.max(from)) {
             if let Some(raw) = self.pending.get(from..end) {
-                events.push(parse(raw));
+                let within = std::mem::take(&mut self.within);
+                events.push(if within { Event::piece(raw.to_vec()) } else { parse(raw) });
             }
             from = end;
             self.searched = end;
@@ -43,9 +54,11 @@ impl Framer {
         // The last three bytes may be the beginning of a separator.
         self.searched = self.pending.len().saturating_sub(3);
         if self.pending.len() > EVENT_BYTES_MAX {
-            let raw = std::mem::take(&mut self.pending);
+            let rest = self.pending.split_off(self.searched);
+            let raw = std::mem::replace(&mut self.pending, rest);
             self.searched = 0;
-            events.push(Event { raw, data: None, name: None });
+            self.within = true;
+            events.push(Event::piece(raw));
         }
         events
     }
@@ -54,7 +67,8 @@ impl Framer {
     pub fn finish(&mut self) -> Option<Event> {
         self.searched = 0;
         let raw = std::mem::take(&mut self.pending);
-        (!raw.is_empty()).then(|| parse(&raw))
+        let within = std::mem::take(&mut self.within);
+        (!raw.is_empty()).then(|| if within { Event::piece(raw) } else { parse(&raw) })
     }
 }
 
@@ -121,7 +135,7 @@ fn parse(raw: &[u8]) -> Event {
             _ => {}
         }
     }
-    Event { raw: raw.to_vec(), data, name }
+    Event { raw: raw.to_vec(), data, name, piece: false }
 }
 
 #[cfg(test)]
@@ -159,6 +173,42 @@ mod tests {
         assert_eq!(events[1].data.as_deref(), Some(&b"a\nb"[..]));
         assert_eq!(events[1].name.as_deref(), Some(&b"x"[..]));
         assert_eq!(events[2].data.as_deref(), Some(&b"unfinished"[..]));
+    }
+
+    #[test]
+    fn an_event_too_long_to_be_collected_comes_in_pieces_and_the_next_one_whole() {
+        let long = [b"data: ".to_vec(), vec![b'x'; 2 * EVENT_BYTES_MAX + 100], b"\n\n".to_vec()].concat();
+        let all = [&b"data: a\n\n"[..], &long, b"data: b\n\n"].concat();
+        // Also where the separator is cut in two at the very bound.
+        let edge = b"data: a\n\n".len() + EVENT_BYTES_MAX + 1;
+        for chunk in [65_536, 1 << 20, edge, all.len()] {
+            let mut framer = Framer::default();
+            let mut events = Vec::new();
+            for bytes in all.chunks(chunk) {
+                events.extend(framer.push(bytes));
+                assert!(
+                    framer.pending.capacity() <= 3 * EVENT_BYTES_MAX.max(chunk),
+                    "what is kept is bounded"
+                );
+            }
+            events.extend(framer.finish());
+            assert_eq!(data(&events).iter().filter(|data| data.len() == 1).count(), 2, "{chunk}");
+            let raw: Vec<u8> = events.iter().flat_map(|event| event.raw.clone()).collect();
+            assert!(raw == all, "no byte is lost or added");
+            if chunk <= 1 << 20 {
+                let pieces: Vec<bool> = events.iter().map(|event| event.piece).collect();
+                let (first, last) = (pieces[0], pieces[pieces.len() - 1]);
+                assert!(!first && !last && pieces.len() >= 4, "{chunk}: {pieces:?}");
+                assert!(pieces[1..pieces.len() - 1].iter().all(|piece| *piece), "{chunk}: {pieces:?}");
+            }
+        }
+        let mut framer = Framer::default();
+        let ending = [vec![b'x'; EVENT_BYTES_MAX], b"\n".to_vec()].concat();
+        let pieces: Vec<Event> = framer.push(&ending);
+        assert!(pieces.iter().all(|event| event.piece) && pieces.len() == 1);
+        assert!(
+            framer.push(b"\ndata: c\n\n").last().is_some_and(|event| event.data.as_deref() == Some(b"c"))
+        );
     }
 
     fn pieces() -> impl Strategy<Value = Vec<u8>> {

@@ -13,6 +13,11 @@ export function resetCounts() {
   calls.exports = Object.create(null);
 }
 
+let memory = null;
+
+/** What the instance's memory has grown to; it never shrinks. */
+export const memoryBytes = () => memory.buffer.byteLength;
+
 let trapAt = null;
 
 /** The next call of this export traps, as an unreachable instruction would. */
@@ -40,5 +45,7 @@ function mapped(side, functions) {
 const { Instance } = WebAssembly;
 WebAssembly.Instance = function (module, imports = {}) {
   const given = Object.fromEntries(Object.entries(imports).map(([from, functions]) => [from, mapped("imports", functions)]));
-  return { exports: mapped("exports", new Instance(module, given).exports) };
+  const { exports } = new Instance(module, given);
+  memory = exports.memory;
+  return { exports: mapped("exports", exports) };
 };

@@ -1,6 +1,6 @@
 // The entry module of the tests: the built gateway behind an `env` whose D1 can be made to fail.
 // Control paths start with /__rig; everything else goes to the gateway untouched.
-import { counts, resetCounts, trapNext } from "./crossings.js";
+import { counts, memoryBytes, resetCounts, trapNext } from "./crossings.js";
 import { DurableObject } from "cloudflare:workers";
 import * as built from "./index.js";
 
@@ -120,6 +120,7 @@ export default {
     if (verb === "d1") mode = decodeURIComponent(value);
     if (verb === "d1-failures") return Response.json(failures);
     if (verb === "crossings") return Response.json(counts());
+    if (verb === "memory") return Response.json(memoryBytes());
     if (verb === "reset-crossings") resetCounts();
     if (verb === "trap") trapNext(value);
     if (verb === "wire") {

@@ -8,7 +8,7 @@ const options = JSON.parse(process.argv[2]);
 const local = await startLocal({
   ...options,
   main: "entry.js",
-  modules: { "entry.js": source("entry.mjs"), "crossings.js": options.crossings ? source("crossings.mjs") : "export const counts = () => null, resetCounts = () => {}, trapNext = () => {};" },
+  modules: { "entry.js": source("entry.mjs"), "crossings.js": options.crossings ? source("crossings.mjs") : "export const counts = () => null, resetCounts = () => {}, trapNext = () => {}, memoryBytes = () => null;" },
 });
 
 const verbs = {

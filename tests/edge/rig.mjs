@@ -163,6 +163,8 @@ class Gateway {
 
   kvKeys() { return this.#host("kv"); }
   async crossings(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/crossings`)).json(); }
+  /** Bytes of wasm memory, with the option `crossings`. */
+  async memory(isolate = 0) { return (await fetch(`${this.urls[isolate]}/__rig/memory`)).json(); }
   async resetCrossings(isolate = 0) { await fetch(`${this.urls[isolate]}/__rig/reset-crossings`); }
 
   /** One admin call; whatever the status. */

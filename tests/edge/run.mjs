@@ -22,7 +22,7 @@ const files = fs.readdirSync(here).filter((f) => f.endsWith(".test.mjs") && (!ar
 if (!files.length) throw new Error(`no test file matches ${args.join(" ")}`);
 
 // Two files at a time: each has a workerd of its own. The longest start first.
-const LONGEST_FIRST = ["durability", "bad_input", "kill", "failover", "revoke", "budget", "burst"];
+const LONGEST_FIRST = ["broken_streams", "durability", "bad_input", "kill", "failover", "revoke", "budget", "burst"];
 const rank = (f) => { const i = LONGEST_FIRST.indexOf(f.split(".")[0]); return i < 0 ? LONGEST_FIRST.length : i; };
 files.sort((a, b) => rank(a) - rank(b));
 

@@ -121,7 +121,7 @@ describe("a Google service account", () => {
     const secret = file();
     const before = Math.floor(Date.now() / 1000);
     const found = await ask(secret);
-    assert.deepEqual(found, { headers: [["authorization", "Bearer token-1"]], secrets: ["token-1"] });
+    assert.deepEqual([found.headers, found.secrets], [[["authorization", "Bearer token-1"]], ["token-1"]]);
     const [{ method, type, form }] = asked;
     assert.deepEqual([method, type, form.get("grant_type")], ["POST", "application/x-www-form-urlencoded", "urn:ietf:params:oauth:grant-type:jwt-bearer"]);
     const [header, claims, signed] = form.get("assertion").split(".");
@@ -155,6 +155,25 @@ describe("a Google service account", () => {
       mock.timers.tick(2_000);
       assert.equal(bearer(await ask(secret)), "Bearer token-2");
       assert.equal(asked.length, 2);
+    } finally {
+      mock.timers.reset();
+    }
+  });
+
+  it("replaces a refused token once for all who have it, and the next one not within a minute", async () => {
+    const secret = file();
+    mock.timers.enable({ apis: ["Date"], now: Date.now() });
+    try {
+      const [a, b] = [await ask(secret), await ask(secret)];
+      assert.ok(a.refused() && b.refused());
+      const [c, d] = await Promise.all([ask(secret), ask(secret)]);
+      assert.deepEqual([bearer(c), bearer(d), asked.length], ["Bearer token-2", "Bearer token-2", 2]);
+      assert.ok(a.refused(), "somebody has replaced it");
+      assert.ok(!c.refused());
+      assert.equal(bearer(await ask(secret)), "Bearer token-2");
+      mock.timers.tick(60_000);
+      assert.ok(c.refused());
+      assert.equal(bearer(await ask(secret)), "Bearer token-3");
     } finally {
       mock.timers.reset();
     }

@@ -53,6 +53,10 @@ pub(crate) enum Played {
     Timeout,
     /// The deployment lacks the credential.
     SecretMissing,
+    /// Nobody gives a token for it.
+    CredentialUnusable,
+    /// Whoever gives tokens takes longer than a second.
+    CredentialLate,
 }
 
 /// How a scripted stream ends.
@@ -702,6 +706,13 @@ impl World for Fake {
             Played::Timeout => {
                 self.pass(call.timeout_ms);
                 Sent::Failed(SendFault::Timeout)
+            }
+            Played::CredentialLate => {
+                self.pass(call.timeout_ms.min(1_000));
+                Sent::Failed(SendFault::CredentialLate("no access token from a.example".to_owned()))
+            }
+            Played::CredentialUnusable => {
+                Sent::Failed(SendFault::CredentialUnusable("no access token: invalid_grant".to_owned()))
             }
             Played::SecretMissing => Sent::Failed(SendFault::SecretMissing("ONE_KEY".to_owned())),
         }

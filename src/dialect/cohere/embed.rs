@@ -2,7 +2,7 @@
 
 use crate::{
     dialect::{
-        Corrupt, Order, Show, Written,
+        Corrupt, Order, Show, Written, json,
         members::{Members, missing, unfit},
         openai_embeddings::{Vector, is_query, numbers_to, pack, task},
     },
@@ -84,7 +84,7 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
         }
     }
     if texts.len() > TEXTS_MAX {
-        written.refused.push("input".to_owned());
+        written.refused.push(format!("input (more than {TEXTS_MAX} texts)"));
     }
     if !texts.is_empty() {
         body.insert("texts".to_owned(), json!(texts));
@@ -113,7 +113,7 @@ pub fn write_request(request: &EmbedRequest, order: &Order<'_>) -> Written {
             _ => written.dropped.push(name.clone()),
         }
     }
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 

@@ -11,6 +11,7 @@ use crate::{
     stream::sse::Event,
 };
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Reads a provider's stream.
 pub type Reader = Events<Steps>;
@@ -20,6 +21,10 @@ pub type Reader = Events<Steps>;
 pub struct Steps {
     /// Every part so far, in the order they began.
     parts: Vec<Known>,
+    /// The latest part of each kind with each of Cohere's indices; blocks of content and calls are counted apart.
+    latest: BTreeMap<(Kind, u64), usize>,
+    /// The first text.
+    first_text: Option<usize>,
     /// The terminal event has come; what follows (`[DONE]`, on some deployments) says nothing.
     ended: bool,
 }
@@ -28,26 +33,18 @@ pub struct Steps {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     kind: Kind,
-    /// Cohere's index: blocks of content and calls are counted apart.
-    index: u64,
     open: bool,
     /// Something was appended.
     filled: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Text,
     Thinking,
     Plan,
     Call,
     Native,
-}
-
-impl Kind {
-    const fn is_content(self) -> bool {
-        matches!(self, Self::Text | Self::Thinking | Self::Native)
-    }
 }
 
 impl EventReader for Steps {
@@ -129,13 +126,14 @@ impl Steps {
                 }
             }
             "content-end" => {
-                if let Some(part) = self.find(Kind::is_content, index) {
+                let contents = [Kind::Text, Kind::Thinking, Kind::Native];
+                if let Some(part) = contents.into_iter().filter_map(|kind| self.find(kind, index)).max() {
                     self.close(part, out);
                 }
             }
             "tool-plan-delta" => {
                 let text = text_at(message?, &["tool_plan"])?;
-                let part = match self.find(|kind| kind == Kind::Plan, 0) {
+                let part = match self.find(Kind::Plan, 0) {
                     Some(part) => part,
                     None => self.open(Kind::Plan, 0, None, out),
                 };
@@ -147,11 +145,10 @@ impl Steps {
                 let call = call.get(0).unwrap_or(call);
                 let name = text_at(call, &["function", "name"])?.to_owned();
                 let id = text_at(call, &["id"]).unwrap_or_default().to_owned();
-                if let Some(plan) = self.find(|kind| kind == Kind::Plan, 0) {
+                if let Some(plan) = self.find(Kind::Plan, 0) {
                     self.close(plan, out);
                 }
-                let part = self.parts.len();
-                self.parts.push(Known { kind: Kind::Call, index, open: true, filled: false });
+                let part = self.add(Kind::Call, index);
                 out.push(Delta::Open(at(part), Opened::ToolCall { id, name }));
                 let begun = text_at(call, &["function", "arguments"]).unwrap_or_default();
                 self.append(part, begun, out);
@@ -159,11 +156,11 @@ impl Steps {
             "tool-call-delta" => {
                 let call = message?.get("tool_calls")?;
                 let more = text_at(call.get(0).unwrap_or(call), &["function", "arguments"])?;
-                let part = self.find(|kind| kind == Kind::Call, index)?;
+                let part = self.find(Kind::Call, index)?;
                 self.append(part, more, out);
             }
             "tool-call-end" => {
-                let part = self.find(|kind| kind == Kind::Call, index)?;
+                let part = self.find(Kind::Call, index)?;
                 self.close(part, out);
             }
             "citation-start" => self.cite(message?.get("citations")?, out),
@@ -175,25 +172,35 @@ impl Steps {
     }
 
     /// The latest part of such a kind with Cohere's index.
-    fn find(&self, kind: impl Fn(Kind) -> bool, index: u64) -> Option<usize> {
-        self.parts.iter().rposition(|part| kind(part.kind) && part.index == index)
+    fn find(&self, kind: Kind, index: u64) -> Option<usize> {
+        self.latest.get(&(kind, index)).copied()
+    }
+
+    /// Another part behind the others.
+    fn add(&mut self, kind: Kind, index: u64) -> usize {
+        let part = self.parts.len();
+        self.parts.push(Known { kind, open: true, filled: false });
+        self.latest.insert((kind, index), part);
+        if kind == Kind::Text {
+            self.first_text.get_or_insert(part);
+        }
+        part
     }
 
     fn open(&mut self, kind: Kind, index: u64, native: Option<Value>, out: &mut Vec<Delta>) -> usize {
-        let part = self.parts.len();
         let opened = match (kind, native) {
             (Kind::Thinking, _) => Opened::Reasoning { id: None, summary: false, redacted: false },
             (_, Some(native)) => Opened::Native(Dialect::Cohere, native),
             _ => Opened::Text,
         };
-        self.parts.push(Known { kind, index, open: true, filled: false });
+        let part = self.add(kind, index);
         out.push(Delta::Open(at(part), opened));
         part
     }
 
     /// The part a piece of content belongs to; it is opened if its beginning was left out.
     fn content(&mut self, kind: Kind, index: u64, out: &mut Vec<Delta>) -> usize {
-        let found = self.find(|known| known == kind, index);
+        let found = self.find(kind, index);
         found.unwrap_or_else(|| self.open(kind, index, None, out))
     }
 
@@ -218,16 +225,13 @@ impl Steps {
     fn cite(&self, citations: &Value, out: &mut Vec<Delta>) {
         let all = citations.as_array().map_or(std::slice::from_ref(citations), Vec::as_slice);
         for value in all {
-            let text = |part: &Known| part.kind == Kind::Text;
-            let first = || self.parts.iter().position(text);
-            let plan = || self.find(|kind| kind == Kind::Plan, 0);
+            let first = || self.first_text;
+            let plan = || self.find(Kind::Plan, 0);
             let part = match cited(value) {
                 None => continue,
                 Some(Cited::First) => first().or_else(plan),
                 Some(Cited::Plan) => plan().or_else(first),
-                Some(Cited::Content(index)) => {
-                    self.find(|kind| kind == Kind::Text, index).or_else(first).or_else(plan)
-                }
+                Some(Cited::Content(index)) => self.find(Kind::Text, index).or_else(first).or_else(plan),
             };
             if let Some(part) = part {
                 out.push(Delta::Cite(at(part), citation(value)));
@@ -268,8 +272,10 @@ fn failure(message: &str) -> Failure {
 pub struct Writer {
     show: Show,
     begun: bool,
-    /// Every part opened so far: its number, kind, index among its kind, whether it is open.
+    /// Every part opened so far: its kind, index among its kind, whether it is open.
     parts: Vec<Shown>,
+    /// Where each is among them.
+    places: BTreeMap<At, usize>,
     contents: u64,
     calls: u64,
     citations: u64,
@@ -282,7 +288,6 @@ pub struct Writer {
 
 #[derive(Clone, Debug)]
 struct Shown {
-    at: At,
     kind: Kind,
     index: u64,
     /// Whether it is the first text.
@@ -300,6 +305,7 @@ impl Writer {
             show,
             begun: false,
             parts: Vec::new(),
+            places: BTreeMap::new(),
             contents: 0,
             calls: 0,
             citations: 0,
@@ -346,13 +352,14 @@ impl Writer {
         if kind == Kind::Text {
             self.texts += 1;
         }
-        self.parts.push(Shown { at, kind, index, first, open: true, text: String::new() });
+        self.places.insert(at, self.parts.len());
+        self.parts.push(Shown { kind, index, first, open: true, text: String::new() });
         let name = if kind == Kind::Call { "tool-call-start" } else { "content-start" };
         event(out, name, json!({"type": name, "index": index, "delta": {"message": start}}));
     }
 
     fn append(&mut self, at: At, text: &str, out: &mut Vec<u8>) {
-        let Some(part) = self.parts.iter_mut().find(|part| part.at == at) else { return };
+        let Some(part) = self.places.get(&at).and_then(|place| self.parts.get_mut(*place)) else { return };
         let (name, delta) = match part.kind {
             Kind::Call => ("tool-call-delta", json!({"tool_calls": {"function": {"arguments": text}}})),
             Kind::Thinking => ("content-delta", json!({"content": {"thinking": text}})),
@@ -366,7 +373,7 @@ impl Writer {
     }
 
     fn cite(&mut self, at: At, citation: &Citation, out: &mut Vec<u8>) {
-        let Some(part) = self.parts.iter().find(|part| part.at == at) else { return };
+        let Some(part) = self.places.get(&at).and_then(|place| self.parts.get(*place)) else { return };
         let place = if part.first { Cited::First } else { Cited::Content(part.index) };
         let written = written_citation(citation, &part.text, place);
         let index = self.citations;
@@ -404,7 +411,7 @@ impl crate::dialect::Writer for Writer {
         match delta {
             Delta::Begin { id, .. } => self.begin(id.as_deref(), out),
             // A sign of life is not the beginning.
-            Delta::Ping | Delta::Corrupt | Delta::Tier(_) | Delta::Sign(..) => {}
+            Delta::Ping | Delta::Corrupt | Delta::TooLong(_) | Delta::Tier(_) | Delta::Sign(..) => {}
             Delta::Error(failure) => self.end_with_error(&failure.message, out),
             Delta::Finish(choice, finish) => {
                 if *choice == 0 {
@@ -421,7 +428,8 @@ impl crate::dialect::Writer for Writer {
             Delta::Append(at, text) => self.append(*at, text, out),
             Delta::Cite(at, citation) => self.cite(*at, citation, out),
             Delta::Close(at) => {
-                if let Some(part) = self.parts.iter_mut().find(|part| part.at == *at && part.open) {
+                let part = self.places.get(at).and_then(|place| self.parts.get_mut(*place));
+                if let Some(part) = part.filter(|part| part.open) {
                     close(part, out);
                 }
             }

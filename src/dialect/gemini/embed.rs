@@ -5,7 +5,7 @@
 
 use super::{body_object, list_at, member, missing, object_at, text_at, usage, whole, whole_at};
 use crate::{
-    dialect::{Corrupt, Order, Written},
+    dialect::{Corrupt, Order, Written, json},
     model::{
         answer::Reported,
         embed::{EmbedAnswer, EmbedInput, EmbedRequest},
@@ -234,7 +234,7 @@ pub fn write(request: &EmbedRequest, order: &Order<'_>) -> Written {
             body
         }
     };
-    written.body = body.to_string().into_bytes();
+    written.body = json::bytes(&body);
     written.dropped.extend(request.user.is_some().then(|| "user".to_owned()));
     written.dropped.extend(request.extras.keys().cloned());
     written

@@ -6,6 +6,7 @@
 use super::{member, whole};
 use crate::model::part::{Body, Citation, Part};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// Members of a candidate that only Google's clients understand. They are carried as a part of their own, as they came.
 pub(super) const CANDIDATE_MEMBERS: [&str; 3] =
@@ -19,6 +20,11 @@ pub(super) fn native(candidate: &Value) -> Option<Value> {
         .filter(|(_, value)| value.as_object().is_none_or(|object| !object.is_empty()))
         .collect();
     (!found.is_empty()).then_some(Value::Object(found))
+}
+
+/// Whether a candidate has any of them: most pieces of a stream have none.
+pub(super) fn any(candidate: &Value) -> bool {
+    CANDIDATE_MEMBERS.into_iter().any(|name| member(candidate, name).is_some())
 }
 
 /// Whether a native part is one made by [`native`].
@@ -98,60 +104,74 @@ fn place(segment: &Value, texts: &[&str]) -> (usize, Option<u64>, Option<u64>) {
 
 /// `groundingMetadata` for the citations of a choice's texts.
 pub(super) fn write(parts: &[Part]) -> Option<Value> {
-    let mut chunks: Vec<Value> = Vec::new();
-    let mut supports: Vec<Value> = Vec::new();
+    let mut sources = Sources::default();
     for (index, part) in parts.iter().enumerate() {
         let Body::Text(text) = &part.body else { continue };
         for citation in &text.citations {
-            push(citation, index, &text.text, &mut chunks, &mut supports);
+            sources.push(citation, index, &text.text);
         }
     }
-    metadata(chunks, supports)
+    sources.metadata()
 }
 
-/// Adds a citation of the text that is part `index`.
-pub(super) fn push(
-    citation: &Citation,
-    index: usize,
-    text: &str,
-    chunks: &mut Vec<Value>,
-    supports: &mut Vec<Value>,
-) {
-    let mut about = Map::new();
-    let known = [("uri", &citation.url), ("title", &citation.title), ("text", &citation.quoted)];
-    for (name, value) in known {
-        if let Some(value) = value {
-            about.insert(name.to_owned(), json!(value));
+/// A longer passage is not repeated beside its positions.
+const PASSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// What `groundingMetadata` is made of.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    chunks: Vec<Value>,
+    /// Where each is among them, by its text.
+    places: HashMap<String, usize>,
+    supports: Vec<Value>,
+}
+
+impl Sources {
+    /// Adds a citation of the text that is part `index`.
+    pub(super) fn push(&mut self, citation: &Citation, index: usize, text: &str) {
+        let mut about = Map::new();
+        let known = [("uri", &citation.url), ("title", &citation.title), ("text", &citation.quoted)];
+        for (name, value) in known {
+            if let Some(value) = value {
+                about.insert(name.to_owned(), json!(value));
+            }
+        }
+        // A page on the web has no text here.
+        let kind =
+            if citation.quoted.is_some() || citation.url.is_none() { "retrievedContext" } else { "web" };
+        let chunk = json!({ kind: about });
+        let at = *self.places.entry(chunk.to_string()).or_insert(self.chunks.len());
+        if at == self.chunks.len() {
+            self.chunks.push(chunk);
+        }
+        let bytes = |characters: u64| {
+            let characters = usize::try_from(characters).unwrap_or(usize::MAX);
+            text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at)
+        };
+        if let (Some(start), Some(end)) = (citation.start.map(bytes), citation.end.map(bytes)) {
+            let mut segment = json!({"partIndex": index, "startIndex": start, "endIndex": end});
+            let words = text.get(start..end).unwrap_or_default();
+            if let Some(members) = segment.as_object_mut().filter(|_| words.len() <= PASSAGE_BYTES_MAX) {
+                members.insert("text".to_owned(), json!(words));
+            }
+            self.supports.push(json!({"segment": segment, "groundingChunkIndices": [at]}));
         }
     }
-    // A page on the web has no text here.
-    let kind = if citation.quoted.is_some() || citation.url.is_none() { "retrievedContext" } else { "web" };
-    let chunk = json!({ kind: about });
-    let at = chunks.iter().position(|known| *known == chunk).unwrap_or_else(|| {
-        chunks.push(chunk);
-        chunks.len() - 1
-    });
-    let bytes = |characters: u64| {
-        let characters = usize::try_from(characters).unwrap_or(usize::MAX);
-        text.char_indices().nth(characters).map_or(text.len(), |(at, _)| at)
-    };
-    if let (Some(start), Some(end)) = (citation.start.map(bytes), citation.end.map(bytes)) {
-        let words = text.get(start..end).unwrap_or_default();
-        supports.push(json!({
-            "segment": { "partIndex": index, "startIndex": start, "endIndex": end, "text": words },
-            "groundingChunkIndices": [at],
-        }));
-    }
-}
 
-/// The whole, if there is anything in it.
-pub(super) fn metadata(chunks: Vec<Value>, supports: Vec<Value>) -> Option<Value> {
-    if chunks.is_empty() {
-        return None;
+    /// They are told in another way.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
     }
-    let mut written = Map::from_iter([("groundingChunks".to_owned(), Value::Array(chunks))]);
-    if !supports.is_empty() {
-        written.insert("groundingSupports".to_owned(), Value::Array(supports));
+
+    /// The whole, if there is anything in it.
+    pub(super) fn metadata(self) -> Option<Value> {
+        if self.chunks.is_empty() {
+            return None;
+        }
+        let mut written = Map::from_iter([("groundingChunks".to_owned(), Value::Array(self.chunks))]);
+        if !self.supports.is_empty() {
+            written.insert("groundingSupports".to_owned(), Value::Array(self.supports));
+        }
+        Some(Value::Object(written))
     }
-    Some(Value::Object(written))
 }

@@ -156,10 +156,12 @@ impl Steps {
         for part in candidate.parts {
             progress.part(choice, part, deltas);
         }
-        let texts: Vec<&str> = progress.texts.iter().map(|(_, text)| text.as_str()).collect();
-        for (text, citation) in grounding::citations(&candidate.rest, &texts) {
-            if let Some((part, _)) = progress.texts.get(text) {
-                deltas.push(Delta::Cite(At { choice, part: *part }, citation));
+        if grounding::any(&candidate.rest) {
+            let texts: Vec<&str> = progress.texts.iter().map(|(_, text)| text.as_str()).collect();
+            for (text, citation) in grounding::citations(&candidate.rest, &texts) {
+                if let Some((part, _)) = progress.texts.get(text) {
+                    deltas.push(Delta::Cite(At { choice, part: *part }, citation));
+                }
             }
         }
         if let Some(native) = grounding::native(&candidate.rest) {

@@ -110,6 +110,9 @@ impl Meter {
     }
 
     fn read(&mut self, event: &Event) -> Meaning {
+        if event.piece {
+            return self.seen.note_piece(event.raw.len() as u64);
+        }
         let Some(data) = &event.data else { return Meaning::Nothing };
         let Ok(text) = std::str::from_utf8(data) else { return self.corrupt() };
         let text = text.trim();
@@ -210,7 +213,7 @@ impl Filter {
     }
 
     fn pass(&self, event: &Event, meaning: &Meaning, passed: &mut Vec<u8>) {
-        if self.keep_usage {
+        if self.keep_usage || event.piece {
             passed.extend_from_slice(&event.raw);
             return;
         }

@@ -190,7 +190,7 @@ fn a_request_of_openais_is_asked_of_cohere() {
         cohere::write_request(&read(&json!({"model": "m", "input": input})), &order("cohere", "e")).refused
     };
     assert_eq!(refused(json!([[1, 2], [3]])), ["input[0]", "input[1]"]);
-    assert_eq!(refused(json!(vec!["x"; 97])), ["input"]);
+    assert_eq!(refused(json!(vec!["x"; 97])), ["input (more than 96 texts)"]);
     assert_eq!(refused(json!(vec!["x"; 96])), [""; 0]);
 }
 

@@ -29,7 +29,7 @@ use super::super::{
     model::Claude,
 };
 use crate::{
-    dialect::{Order, Written},
+    dialect::{Order, Written, json},
     model::{
         part::{Body, Media, MediaKind, Part, Source, ToolResult},
         request::{Request, Role, Turn},
@@ -65,14 +65,14 @@ const ANSWERING: [&str; 11] = [
 pub fn write_count(request: &Request, order: &Order<'_>) -> Written {
     let (mut body, written) = compose(request, order);
     body.retain(|name, _| !ANSWERING.contains(&name.as_str()));
-    Written { body: Value::Object(body).to_string().into_bytes(), ..written }
+    Written { body: json::bytes(&Value::Object(body)), ..written }
 }
 
 /// A provider's request.
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let (body, written) = compose(request, order);
-    Written { body: Value::Object(body).to_string().into_bytes(), ..written }
+    Written { body: json::bytes(&Value::Object(body)), ..written }
 }
 
 fn compose(request: &Request, order: &Order<'_>) -> (Map<String, Value>, Written) {

@@ -19,7 +19,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes a client's stream.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Writer {
     tier: Option<String>,
     /// Number of our part → its block.
     blocks: BTreeMap<u32, Shown>,
+    /// Those of texts and thoughts that have something to close.
+    said: BTreeSet<u32>,
     /// The next block's index.
     next: u64,
 }
@@ -101,6 +103,7 @@ impl Writer {
             usage: None,
             tier: None,
             blocks: BTreeMap::new(),
+            said: BTreeSet::new(),
             next: 0,
         }
     }
@@ -134,6 +137,16 @@ impl Writer {
         index
     }
 
+    /// Begins a text's or a thought's block, its first or, of what has been closed, another.
+    fn start_again(&mut self, at: At, block: &Value, out: &mut Vec<u8>) -> u64 {
+        let index = self.start(block, out);
+        self.said.insert(at.part);
+        if let Some(shown) = self.blocks.get_mut(&at.part) {
+            shown.state = State::Open(index);
+        }
+        index
+    }
+
     /// A block that is whole at once.
     fn whole(&mut self, block: &Value, out: &mut Vec<u8>) {
         let index = self.start(block, out);
@@ -142,13 +155,7 @@ impl Writer {
 
     fn open(&mut self, at: At, opened: &Opened, out: &mut Vec<u8>) {
         // What was said is complete when something else begins; calls may go on.
-        let said: Vec<u32> = self
-            .blocks
-            .iter()
-            .filter(|(_, shown)| matches!(shown.kind, Kind::Text | Kind::Thinking))
-            .map(|(part, _)| *part)
-            .collect();
-        for part in said {
+        for part in std::mem::take(&mut self.said) {
             self.close(part, out);
         }
         let kind = match opened {
@@ -172,6 +179,9 @@ impl Writer {
             state =
                 State::Open(self.start(&json!({"type": "thinking", "thinking": "", "signature": ""}), out));
         }
+        if kind == Kind::Thinking {
+            self.said.insert(at.part);
+        }
         self.blocks.insert(at.part, Shown { kind, state, proof: None });
     }
 
@@ -188,11 +198,7 @@ impl Writer {
                     Kind::Text => json!({"type": "text", "text": ""}),
                     _ => json!({"type": "thinking", "thinking": "", "signature": ""}),
                 };
-                let index = self.start(&block, out);
-                if let Some(shown) = self.blocks.get_mut(&at.part) {
-                    shown.state = State::Open(index);
-                }
-                index
+                self.start_again(at, &block, out)
             }
             (Kind::Redacted | Kind::Call, _) => return,
         };
@@ -218,7 +224,10 @@ impl Writer {
             }
             // At once, so that no other call comes between.
             (Kind::Call, _) | (Kind::Text, State::Closed) if carried(proof) => self.carry(proof, out),
-            (Kind::Text, _) if carried(proof) => shown.proof = Some(proof.clone()),
+            (Kind::Text, _) if carried(proof) => {
+                shown.proof = Some(proof.clone());
+                self.said.insert(at.part);
+            }
             _ => {}
         }
     }
@@ -235,11 +244,7 @@ impl Writer {
         let index = match self.blocks.get(&at.part) {
             Some(Shown { kind: Kind::Text, state: State::Open(index), .. }) => *index,
             Some(Shown { kind: Kind::Text, .. }) => {
-                let index = self.start(&json!({"type": "text", "text": ""}), out);
-                if let Some(shown) = self.blocks.get_mut(&at.part) {
-                    shown.state = State::Open(index);
-                }
-                index
+                self.start_again(at, &json!({"type": "text", "text": ""}), out)
             }
             _ => return,
         };
@@ -254,6 +259,7 @@ impl Writer {
     fn close(&mut self, part: u32, out: &mut Vec<u8>) {
         let Some(shown) = self.blocks.get_mut(&part) else { return };
         let proof = shown.proof.take();
+        self.said.remove(&part);
         let open = match shown.state {
             State::Open(index) => Some(index),
             // A text without words may have a proof all the same.
@@ -329,7 +335,7 @@ impl dialect::Writer for Writer {
                 line("error", failure::write_event(problem).as_bytes(), out);
             }
             Delta::Ping => line("ping", br#"{"type":"ping"}"#, out),
-            Delta::Logprobs(..) | Delta::Corrupt => {}
+            Delta::Logprobs(..) | Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 
@@ -366,4 +372,34 @@ fn head(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\ndata: ");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Writer as _;
+
+    #[test]
+    fn what_a_beginning_looks_at_does_not_grow_with_what_is_open() {
+        let mut writer = Writer::new(Show::default());
+        let mut out = Vec::new();
+        for part in 0..300 {
+            let opened = match part % 3 {
+                0 => Opened::Text,
+                1 => Opened::ToolCall { id: String::new(), name: "f".to_owned() },
+                _ => Opened::Reasoning { id: None, summary: false, redacted: false },
+            };
+            let at = At { choice: 0, part };
+            writer.push(&Delta::Open(at, opened), &mut out);
+            writer.push(&Delta::Append(at, "a".to_owned()), &mut out);
+            assert!(writer.said.len() <= 1, "{:?}", writer.said);
+        }
+        assert_eq!(writer.blocks.len(), 300);
+        // Text that goes on behind another part is closed when the next one begins, as it was the first time.
+        let at = At { choice: 0, part: 0 };
+        writer.push(&Delta::Append(at, "b".to_owned()), &mut out);
+        assert!(writer.said.contains(&0));
+        writer.push(&Delta::Open(At { choice: 0, part: 300 }, Opened::Text), &mut out);
+        assert_eq!((writer.said.len(), writer.blocks[&0].state), (0, State::Closed));
+    }
 }

@@ -18,6 +18,7 @@ use crate::{
     dialect::{
         Order, Written,
         bedrock::{content, media},
+        json,
     },
     model::{
         part::{Body, CacheMark, Part, ToolResult},
@@ -53,7 +54,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     writing.format(&mut body);
     writing.rest(&mut body);
     let mut written = writing.written;
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 

@@ -8,7 +8,7 @@ use crate::{
     stream::aws_eventstream::Message,
 };
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes a client's stream. `messageStop` and `metadata` come at the end, when all is known.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Writer {
     begun: bool,
     /// Parts under way.
     parts: BTreeMap<At, Part>,
+    /// Those whose signature is not written yet.
+    signed: BTreeSet<At>,
     /// Blocks begun so far.
     blocks: u32,
     /// Calls begun so far.
@@ -137,6 +139,7 @@ impl Writer {
     }
 
     fn close(&mut self, at: At, out: &mut Vec<u8>) {
+        self.signed.remove(&at);
         self.sign(at, out);
         if let Some(block) = self.parts.remove(&at).and_then(|part| part.block) {
             event("contentBlockStop", &json!({"contentBlockIndex": block}), out);
@@ -186,8 +189,7 @@ impl crate::dialect::Writer for Writer {
             Delta::Open(at, opened) => {
                 self.begin(out);
                 // Whoever signs has said all; a part of nothing but its signature keeps its place.
-                let open: Vec<At> = self.parts.keys().copied().collect();
-                for at in open {
+                for at in std::mem::take(&mut self.signed) {
                     self.sign(at, out);
                 }
                 self.open(*at, opened, out);
@@ -207,6 +209,7 @@ impl crate::dialect::Writer for Writer {
                     && matches!(part.kind, Kind::Reasoning | Kind::Redacted)
                 {
                     part.signature = Some(signature.show_to(OWN));
+                    self.signed.insert(*at);
                 }
             }
             Delta::Cite(at, citation) => {
@@ -224,7 +227,7 @@ impl crate::dialect::Writer for Writer {
             Delta::Error(failure) => {
                 exception(failure.status, &json!({"message": failure.message}).to_string(), out);
             }
-            Delta::Finish(..) | Delta::Logprobs(..) | Delta::Ping | Delta::Corrupt => {}
+            Delta::Finish(..) | Delta::Logprobs(..) | Delta::Ping | Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 
@@ -251,4 +254,27 @@ fn exception(status: u16, payload: &str, out: &mut Vec<u8>) {
     let headers =
         [(":exception-type", name), (":content-type", "application/json"), (":message-type", "exception")];
     Message::of_texts(&headers, payload.as_bytes()).encode(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{dialect::Writer as _, model::part::Signature};
+
+    #[test]
+    fn what_a_beginning_looks_at_does_not_grow_with_what_is_open() {
+        let mut writer = Writer::default();
+        let mut out = Vec::new();
+        for part in 0..200 {
+            let at = At { choice: 0, part };
+            let opened = match part % 2 {
+                0 => Opened::ToolCall { id: String::new(), name: "f".to_owned() },
+                _ => Opened::Reasoning { id: None, summary: false, redacted: false },
+            };
+            writer.push(&Delta::Open(at, opened), &mut out);
+            writer.push(&Delta::Sign(at, Signature::came_from(OWN, "s")), &mut out);
+            assert!(writer.signed.len() <= 1, "{:?}", writer.signed);
+        }
+        assert_eq!(writer.parts.len(), 200);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{Cited, arguments, plan_at, written_citation};
 use crate::{
-    dialect::{Dialect, Order, Written},
+    dialect::{Dialect, Order, Written, json},
     model::{
         part::{Body, Media, MediaKind, Part, Source, Text, ToolCall, ToolResult},
         request::{Format, Function, Request, Role, Thinking, Tool, ToolChoice, Turn},
@@ -35,7 +35,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     writer.set("stream", json!(request.stream));
     writer.rest(request);
     Written {
-        body: Value::Object(writer.body).to_string().into_bytes(),
+        body: json::bytes(&Value::Object(writer.body)),
         dropped: writer.dropped,
         refused: writer.refused,
     }

@@ -7,7 +7,7 @@ use super::{
     MADE_UP_ID,
 };
 use crate::{
-    dialect::{Dialect, Order, Written},
+    dialect::{Dialect, Order, Written, json},
     model::{
         part::{Body, Media, Part, Text, ToolResult},
         request::{Request, Role, Tool, ToolChoice, Turn},
@@ -25,7 +25,7 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 #[must_use]
 pub fn write(request: &Request, order: &Order<'_>) -> Written {
     let (body, mut written) = body(request, order);
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 
@@ -43,7 +43,7 @@ pub fn write_count(request: &Request, order: &Order<'_>) -> Written {
         body.insert("model".to_owned(), json!(format!("models/{}", order.model)));
         json!({ "generateContentRequest": body })
     };
-    written.body = body.to_string().into_bytes();
+    written.body = json::bytes(&body);
     written
 }
 

@@ -1,7 +1,8 @@
 //! A stream for Google's clients.
 
 use super::super::{
-    failure, grounding,
+    failure,
+    grounding::{self, Sources},
     response::{finish_out, logprobs_out, write_part},
     usage,
 };
@@ -14,7 +15,10 @@ use crate::{
     refusal::Refusal,
 };
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 /// Writes events, or pieces of a JSON list where the client asked for no events.
 #[derive(Debug)]
@@ -25,6 +29,9 @@ pub struct Writer {
     /// Nothing may follow.
     ended: bool,
     open: BTreeMap<At, Piece>,
+    /// Those of them that are complete: what is native, and what was said and signed. Calls are not, since their pieces may come
+    /// between those of others, nor are texts without a signature.
+    complete: BTreeSet<At>,
     choices: BTreeMap<u32, About>,
     reported: Option<Reported>,
     tier: Option<String>,
@@ -43,8 +50,7 @@ struct About {
     finish: Option<Finish>,
     /// Texts of the parts, for positions of sources.
     texts: BTreeMap<u32, String>,
-    chunks: Vec<Value>,
-    supports: Vec<Value>,
+    sources: Sources,
 }
 
 impl Writer {
@@ -56,6 +62,7 @@ impl Writer {
             begun: false,
             ended: false,
             open: BTreeMap::new(),
+            complete: BTreeSet::new(),
             choices: BTreeMap::new(),
             reported: None,
             tier: None,
@@ -98,6 +105,7 @@ impl Writer {
 
     /// Writes what is left of a part: a call, which goes as a whole, or the signature of what was said.
     fn close(&mut self, at: At, out: &mut Vec<u8>) {
+        self.complete.remove(&at);
         let Some(Piece { body, signature }) = self.open.remove(&at) else {
             return;
         };
@@ -110,7 +118,7 @@ impl Writer {
                 }
                 // The sources are in it already.
                 if let Some(about) = self.choices.get_mut(&at.choice) {
-                    about.chunks.clear();
+                    about.sources.clear();
                 }
                 self.emit_candidates(vec![Value::Object(candidate)], None, out);
                 return;
@@ -122,29 +130,19 @@ impl Writer {
         self.emit_part(at.choice, &Part { body, cache: None, signature }, out);
     }
 
-    /// Writes what is left of all parts of an answer.
+    /// Writes what is left of all parts of an answer, or of all answers.
     fn close_all(&mut self, choice: Option<u32>, out: &mut Vec<u8>) {
-        self.close_those(|at, _| choice.is_none_or(|choice| at.choice == choice), out);
-    }
-
-    /// Writes, before a part begins, what is complete of those before it. Calls are not: their pieces may come between
-    /// those of others. Nor are texts without a signature.
-    fn close_complete(&mut self, choice: u32, out: &mut Vec<u8>) {
-        let complete = |at: &At, piece: &Piece| {
-            at.choice == choice
-                && match piece.body {
-                    Body::ToolCall(_) => false,
-                    Body::Native(..) => true,
-                    _ => piece.signature.is_some(),
-                }
-        };
-        self.close_those(complete, out);
-    }
-
-    fn close_those(&mut self, those: impl Fn(&At, &Piece) -> bool, out: &mut Vec<u8>) {
-        let open: Vec<At> =
-            self.open.iter().filter(|(at, piece)| those(at, piece)).map(|(at, _)| *at).collect();
+        let of = choice.map_or(At { choice: 0, part: 0 }..=At { choice: u32::MAX, part: u32::MAX }, parts_of);
+        let open: Vec<At> = self.open.range(of).map(|(at, _)| *at).collect();
         for at in open {
+            self.close(at, out);
+        }
+    }
+
+    /// Writes, before a part begins, what is complete of those before it.
+    fn close_complete(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let complete: Vec<At> = self.complete.range(parts_of(choice)).copied().collect();
+        for at in complete {
             self.close(at, out);
         }
     }
@@ -183,7 +181,7 @@ impl Writer {
                 ("finishReason".to_owned(), json!(finish)),
                 ("index".to_owned(), json!(index)),
             ]);
-            let grounding = grounding::metadata(about.chunks, about.supports);
+            let grounding = about.sources.metadata();
             candidate.extend(grounding.map(|grounding| ("groundingMetadata".to_owned(), grounding)));
             Value::Object(candidate)
         });
@@ -192,6 +190,10 @@ impl Writer {
         self.emit_candidates(candidates, usage, out);
         self.close_list(out);
     }
+}
+
+const fn parts_of(choice: u32) -> RangeInclusive<At> {
+    At { choice, part: 0 }..=At { choice, part: u32::MAX }
 }
 
 impl dialect::Writer for Writer {
@@ -221,19 +223,25 @@ impl dialect::Writer for Writer {
                     }
                     Opened::Native(dialect, value) => Body::Native(dialect, value),
                 };
+                if matches!(body, Body::Native(..)) {
+                    self.complete.insert(*at);
+                }
                 self.open.insert(*at, Piece { body, signature: None });
             }
             Delta::Append(at, text) => self.append(*at, text, out),
             Delta::Sign(at, signature) => {
                 if let Some(piece) = self.open.get_mut(at) {
                     piece.signature = Some(signature.clone());
+                    if !matches!(piece.body, Body::ToolCall(_)) {
+                        self.complete.insert(*at);
+                    }
                 }
             }
             Delta::Cite(at, citation) => {
                 let about = self.choices.entry(at.choice).or_default();
                 let text = about.texts.get(&at.part).map_or("", String::as_str);
                 let part = usize::try_from(at.part).unwrap_or_default();
-                grounding::push(citation, part, text, &mut about.chunks, &mut about.supports);
+                about.sources.push(citation, part, text);
             }
             Delta::Logprobs(choice, logprobs) => {
                 if let Some(logprobs) = logprobs_out(logprobs) {
@@ -254,7 +262,7 @@ impl dialect::Writer for Writer {
                 self.close_list(out);
             }
             // Google's clients know no comments: some cut the stream at the empty line behind one.
-            Delta::Ping | Delta::Corrupt => {}
+            Delta::Ping | Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 
@@ -263,5 +271,32 @@ impl dialect::Writer for Writer {
             self.emit(&failure::to_value(refusal), out);
             self.close_list(out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Writer as _;
+
+    #[test]
+    fn what_a_beginning_looks_at_does_not_grow_with_what_is_open() {
+        let mut writer = Writer::new(Show::default());
+        let mut out = Vec::new();
+        for part in 0..300 {
+            let at = At { choice: 0, part };
+            let opened = match part % 3 {
+                0 => Opened::Text,
+                1 => Opened::ToolCall { id: String::new(), name: "f".to_owned() },
+                _ => Opened::Native(Dialect::Gemini, json!({"executableCode": {}})),
+            };
+            writer.push(&Delta::Open(at, opened), &mut out);
+            writer.push(&Delta::Append(at, "{}".to_owned()), &mut out);
+            if part % 6 == 0 {
+                writer.push(&Delta::Sign(at, Signature::came_from(Dialect::Gemini, "s")), &mut out);
+            }
+            assert!(writer.complete.len() <= 1, "{:?}", writer.complete);
+        }
+        assert_eq!(writer.open.len(), 151, "texts without a signature, calls, and what came last");
     }
 }

@@ -511,7 +511,7 @@ impl dialect::Writer for Writer {
                 self.fail(&refusal, out);
             }
             Delta::Ping => out.extend_from_slice(b": ping\n\n"),
-            Delta::Close(_) | Delta::Corrupt => {}
+            Delta::Close(_) | Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 

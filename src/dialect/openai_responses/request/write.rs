@@ -5,7 +5,7 @@ use super::{
     INCLUDE_ENCRYPTED, INCLUDE_LOGPROBS,
 };
 use crate::{
-    dialect::{Dialect, Order, Written},
+    dialect::{Dialect, Order, Written, json},
     model::{
         part::{Body, Media, MediaKind, Part, Reasoning, Source, ToolCall, ToolResult},
         request::{Format, Function, Request, Role, Sampling, Thinking, Tool, ToolChoice, Turn},
@@ -77,7 +77,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     }
     let mut body = Value::Object(body);
     write_extras(request, order, &mut body, &mut written);
-    written.body = body.to_string().into_bytes();
+    written.body = json::bytes(&body);
     written
 }
 

@@ -531,7 +531,7 @@ impl dialect::Writer for Writer {
             self.id.clone_from(id);
             self.model.clone_from(model);
         }
-        if !matches!(delta, Delta::Ping | Delta::Corrupt | Delta::Error(_)) {
+        if !matches!(delta, Delta::Ping | Delta::Corrupt | Delta::TooLong(_) | Delta::Error(_)) {
             self.begin(out);
         }
         match delta {

@@ -2,7 +2,7 @@
 
 use super::{OWN, ids::Ids, show_call_signature};
 use crate::{
-    dialect::{Dialect, Order, Written},
+    dialect::{Dialect, Order, Written, json},
     model::{
         part::{Body, CacheMark, Media, MediaKind, Part, Source},
         request::{Format, Request, Role, Sampling, Thinking, Tool, ToolChoice, Turn},
@@ -67,7 +67,7 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     } else {
         written.dropped.extend(request.extras.keys().cloned());
     }
-    written.body = Value::Object(body).to_string().into_bytes();
+    written.body = json::bytes(&Value::Object(body));
     written
 }
 
