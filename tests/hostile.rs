@@ -132,7 +132,7 @@ fn sources_behind_a_long_text_have_an_end() {
     let begin = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;
     let said = format!(
         r#"data: {{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{}"}}}}"#,
-        "x".repeat(7 << 20)
+        "x".repeat(3 << 20)
     );
     let source = |i: u64| {
         format!(
@@ -145,7 +145,7 @@ fn sources_behind_a_long_text_have_an_end() {
     while !translator.seen().too_much {
         out.extend(translator.push_judging(format!("{}\n\n", source(sources)).as_bytes()).0);
         sources += 1;
-        assert!(sources * (7 << 20) <= WALKED_BYTES_MAX + (7 << 20));
+        assert!(sources * (3 << 20) <= WALKED_BYTES_MAX + (3 << 20));
     }
     assert!(sources > 200, "an answer has as many");
     is_over(translator, Dialect::Gemini, out);

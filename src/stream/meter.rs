@@ -72,8 +72,8 @@ pub const SOURCES_MAX: u64 = 100_000;
 /// Where a source belongs is counted in characters from the beginning of what was said so far: a few seconds of work.
 pub const WALKED_BYTES_MAX: u64 = 2 << 30;
 /// What is kept of an answer that is written anew; some dialects repeat all of it at its end, several times. A million tokens
-/// are about four million bytes.
-pub const TRANSLATED_BYTES_MAX: u64 = 8 << 20;
+/// are about so much.
+pub const TRANSLATED_BYTES_MAX: u64 = 4 << 20;
 /// So many bytes say something, or nobody does: comments without end, events of unknown kinds, pieces of something that is never
 /// whole. Amazon's longest message is half of it.
 pub const IDLE_BYTES_MAX: u64 = 32 << 20;
