@@ -897,13 +897,27 @@ prices: { gemini/mine: { input: 1, output: 2, context_tokens: 100000, output_tok
         fake.play([Played::Answer { status: 200, retry_after: "", body: answer.clone(), after_ms: 5 }]);
         let path = format!("/v1beta/models/{}:generateContent", model.replace('/', "%2F"));
         let got = fake.serve(&asked_at(&fake, &path, &body));
+        let chat = json!({"model": model, "modalities": ["text", "image"], "max_tokens": 2000,
+            "messages": [{"role": "user", "content": "a cat"}]})
+        .to_string();
         match expected {
             Ok(cost) => {
                 assert_eq!((got.status, &got.body), (200, &answer), "{model}");
                 assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(cost), "{model}");
                 assert!(fake.told.borrow()[0].bound.unwrap() >= NanoUsd(cost));
+                // A chat client gets it beside the text.
+                fake.play([Played::Answer { status: 200, retry_after: "", body: answer, after_ms: 5 }]);
+                let got = fake.ask(&chat);
+                assert_eq!(
+                    got.json()["choices"][0]["message"]["images"][0]["image_url"]["url"],
+                    "data:image/png;base64,iVBORw0KGgo="
+                );
+                let told = fake.told.borrow();
+                assert_eq!(told[1].settlement.cost, NanoUsd(cost), "{model}");
+                assert!(told[1].bound.unwrap() >= NanoUsd(cost));
             }
             Err(message) => {
+                assert_eq!(fake.ask(&chat).json()["error"]["param"], "modalities");
                 let error = got.json()["error"]["message"].to_string();
                 assert!(got.status == 400 && error.contains(message), "{model}: {error}");
                 assert!(fake.calls.borrow().is_empty());

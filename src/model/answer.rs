@@ -1,7 +1,7 @@
 //! An answer in no dialect, whole or in pieces.
 
 use super::{
-    part::{Body, Citation, Part, Reasoning, Signature, Text, ToolCall},
+    part::{Body, Citation, Media, Part, Reasoning, Signature, Text, ToolCall},
     usage::Usage,
 };
 use crate::dialect::Dialect;
@@ -137,6 +137,8 @@ pub enum Opened {
         /// The function.
         name: String,
     },
+    /// A picture or a clip, whole.
+    Media(Media),
     /// Something whole that only one dialect knows.
     Native(Dialect, Value),
 }
@@ -185,6 +187,7 @@ impl Assembly {
                     Opened::ToolCall { id, name } => {
                         Body::ToolCall(ToolCall { id, name, arguments: String::new() })
                     }
+                    Opened::Media(media) => Body::Media(media),
                     Opened::Native(dialect, value) => Body::Native(dialect, value),
                 };
                 self.choice(at.choice).parts.push(body.into());

@@ -83,11 +83,12 @@ impl<'a> Case<'a> {
             .iter()
             .find(|stop| chat.paints && stop.price.is_some_and(|price| !price.knows_pictures()))
         {
+            let name = if chat.dialect == Dialect::OpenAiChat { "modalities" } else { asked::MODALITIES };
             return Err(Refusal::bad_param(
                 "unsupported_parameter",
-                asked::MODALITIES,
+                name,
                 format!(
-                    "The price of {}/{} says nothing of pictures in an answer. Leave 'responseModalities' out, or ask a model that makes pictures.",
+                    "The price of {}/{} says nothing of pictures in an answer. Leave '{name}' out, or ask a model that makes pictures.",
                     stop.target.provider, stop.target.model
                 ),
             ));

@@ -136,9 +136,8 @@ impl Seen {
                 self.content_bytes = self.content_bytes.saturating_add(text.len() as u64);
                 Meaning::Content
             }
-            Delta::Open(_, Opened::ToolCall { .. } | Opened::Native(..)) | Delta::Sign(..) => {
-                Meaning::Content
-            }
+            Delta::Open(_, Opened::ToolCall { .. } | Opened::Media(_) | Opened::Native(..))
+            | Delta::Sign(..) => Meaning::Content,
             Delta::Finish(..) => {
                 self.finished = true;
                 Meaning::Content

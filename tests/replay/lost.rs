@@ -456,6 +456,20 @@ const OF_ANSWERS: &[(&str, Tell, Told)] = &[
         },
         |a| proved_by(a, &carried()),
     ),
+    (
+        "a picture that the model made",
+        |a| {
+            let source = Source::Base64("AAAA".to_owned());
+            a.choices[0].parts.push(media(MediaKind::Image, source, Some("image/png")));
+        },
+        |a| {
+            said(a).any(|part| match &part.body {
+                Body::Media(media) => media.source == Source::Base64("AAAA".to_owned()),
+                Body::Native(Dialect::OpenAiResponses, call) => call["result"] == "AAAA",
+                _ => false,
+            })
+        },
+    ),
     ("a source on the web", |a| cited(a, Some("https://x.example/a")), sources),
     ("a source without an address", |a| cited(a, None), sources),
     (

@@ -343,7 +343,7 @@ impl Writer {
                 (Kind::Call, json!({"tool_calls": {"id": id, "type": "function", "function": function}}))
             }
             Opened::Native(Dialect::Cohere, block) => (Kind::Native, json!({"content": block})),
-            Opened::Native(..) => return,
+            Opened::Native(..) | Opened::Media(_) => return,
         };
         let count = if kind == Kind::Call { &mut self.calls } else { &mut self.contents };
         let index = *count;

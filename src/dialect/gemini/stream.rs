@@ -214,7 +214,7 @@ impl Progress {
                         (Opened::ToolCall { id: call.id, name: call.name }, Some(call.arguments))
                     }
                     Body::Native(dialect, value) => (Opened::Native(dialect, value), None),
-                    // Pictures, sound: whole, in their maker's form.
+                    Body::Media(media) => (Opened::Media(media), None),
                     other => {
                         let native = super::response::write_part(&other.into()).map(Value::Object);
                         (Opened::Native(Dialect::Gemini, native.unwrap_or_default()), None)

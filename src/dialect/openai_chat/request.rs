@@ -231,7 +231,10 @@ impl ChatRequest {
                 .copied()
                 .find(|name| find(name).is_some())
                 .or(hosted.then_some("tools")),
-            paints: false,
+            paints: find("modalities").is_some_and(|value| {
+                serde_json::from_str::<Vec<String>>(value.get())
+                    .is_ok_and(|wanted| wanted.iter().any(|one| one.eq_ignore_ascii_case("image")))
+            }),
             dialect: Dialect::OpenAiChat,
             canonical: None,
             hour_cache: false,

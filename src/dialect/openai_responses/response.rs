@@ -5,7 +5,7 @@ use crate::{
     dialect::{Corrupt, Order, Show, Writer as _, openai_chat},
     model::{
         answer::{Answer, At, Choice, Delta, Finish, Opened, Reported},
-        part::{Body, Citation, MediaKind, Part, Source, Text, ToolCall},
+        part::{Body, Citation, Part, Text, ToolCall},
         request::Request,
         usage::Usage,
     },
@@ -260,14 +260,7 @@ pub fn write(answer: &Answer, show: &Show) -> Vec<u8> {
                 (Opened::ToolCall { id: call.id, name: call.name }, call.arguments, Vec::new())
             }
             Body::Native(dialect, value) => (Opened::Native(dialect, value), String::new(), Vec::new()),
-            Body::Media(media) => match (media.kind, media.source) {
-                (MediaKind::Image, Source::Base64(data)) => {
-                    let id = format!("ig_{}_{index}", show.id);
-                    let image = json!({"type": "image_generation_call", "id": id, "status": "completed", "result": data});
-                    (Opened::Native(OWN, image), String::new(), Vec::new())
-                }
-                _ => continue,
-            },
+            Body::Media(media) => (Opened::Media(media), String::new(), Vec::new()),
             Body::ToolResult(_) => continue,
         };
         push(Delta::Open(at, opened));

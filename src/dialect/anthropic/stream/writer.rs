@@ -167,7 +167,7 @@ impl Writer {
                 self.whole(value, out);
                 return;
             }
-            Opened::Native(..) => return,
+            Opened::Native(..) | Opened::Media(_) => return,
         };
         // An empty text would be refused when it comes back: a text begins with its first piece.
         let mut state = State::Waiting;

@@ -68,7 +68,7 @@ impl Writer {
                 return;
             }
             // Nobody but a client of that dialect knows what it is.
-            Opened::Native(..) => return,
+            Opened::Native(..) | Opened::Media(_) => return,
         };
         let mut part = Part { kind, block: None, signature: None };
         if let Opened::ToolCall { id, name } = opened {

@@ -455,6 +455,10 @@ impl<'a> Writer<'a> {
         for (name, value) in &request.extras {
             let steps: Vec<&str> = name.split('.').collect();
             let placed = match steps.as_slice() {
+                // Chat's word for what the answer may be made of.
+                ["modalities"] if request.dialect == Dialect::OpenAiChat => {
+                    modalities(value).is_some_and(|wanted| put(config, &["responseModalities"], &wanted))
+                }
                 _ if !self.is_own() || name.contains('[') => false,
                 // Marks for the bill that only Vertex has.
                 ["labels"] => self.vertex && body.insert(name.clone(), value.clone()).is_none(),
@@ -481,6 +485,16 @@ fn put(object: &mut Map<String, Value>, path: &[&str], value: &Value) -> bool {
             inner.as_object_mut().is_some_and(|inner| put(inner, rest, value))
         }
     }
+}
+
+/// `["text", "image"]` in Google's words; nothing else is translated.
+fn modalities(value: &Value) -> Option<Value> {
+    let word = |one: &Value| match one.as_str()? {
+        "text" => Some(json!("TEXT")),
+        "image" => Some(json!("IMAGE")),
+        _ => None,
+    };
+    value.as_array()?.iter().map(word).collect::<Option<Vec<Value>>>().map(Value::Array)
 }
 
 /// What a function's response can hold

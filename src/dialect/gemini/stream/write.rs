@@ -123,7 +123,7 @@ impl Writer {
                 self.emit_candidates(vec![Value::Object(candidate)], None, out);
                 return;
             }
-            Body::Native(..) => body,
+            Body::Native(..) | Body::Media(_) => body,
             _ if signature.is_some() => body,
             _ => return,
         };
@@ -221,9 +221,10 @@ impl dialect::Writer for Writer {
                     Opened::ToolCall { id, name } => {
                         Body::ToolCall(ToolCall { id, name, arguments: String::new() })
                     }
+                    Opened::Media(media) => Body::Media(media),
                     Opened::Native(dialect, value) => Body::Native(dialect, value),
                 };
-                if matches!(body, Body::Native(..)) {
+                if matches!(body, Body::Native(..) | Body::Media(_)) {
                     self.complete.insert(*at);
                 }
                 self.open.insert(*at, Piece { body, signature: None });

@@ -134,6 +134,12 @@ fn read_assistant(
 ) -> Result<Vec<Part>, Refusal> {
     let mut parts = read_thoughts(members);
     parts.extend(said);
+    let pictures_place = format!("{place}.images");
+    let pictures = array(members, "images", &pictures_place)?.unwrap_or_default();
+    for (index, picture) in pictures.iter().enumerate() {
+        let expected = || wrong(&format!("{pictures_place}[{index}]"), "an object with image_url.url");
+        parts.push(super::read_picture(picture).ok_or_else(expected)?);
+    }
     if let Some(refusal) = text(members, "refusal", &format!("{place}.refusal"))? {
         parts.push(Body::Refusal(refusal).into());
     }

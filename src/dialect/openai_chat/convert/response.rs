@@ -1,9 +1,9 @@
 //! A whole chat answer to and from the canonical form.
 
 use super::{
-    call_signature,
+    call_signature, read_picture,
     request::{read_thoughts, show_detail},
-    show_call_signature,
+    show_call_signature, show_picture,
 };
 use crate::{
     dialect::{Corrupt, Dialect, Show, openai_chat::response},
@@ -91,6 +91,9 @@ fn read_message(mut message: Map<String, Value>) -> Vec<Part> {
     if let Some(Body::Text(text)) = parts.last_mut().map(|part| &mut part.body) {
         text.citations = citations;
     }
+    parts.extend(
+        message.get("images").and_then(Value::as_array).into_iter().flatten().filter_map(read_picture),
+    );
     if let Some(text) = message.get("refusal").and_then(Value::as_str) {
         parts.push(Body::Refusal(text.to_owned()).into());
     }
@@ -250,6 +253,8 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasoning_details: Vec<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audio: Option<&'a Value>,
@@ -312,7 +317,11 @@ fn show_message<'a>(parts: &'a [Part], show: &Show) -> Message<'a> {
                 message.audio = value.get("audio");
             }
             Body::Native(OWN, value) => message.tool_calls.push(value.clone()),
-            Body::Media(_) | Body::ToolResult(_) | Body::Native(..) => {}
+            Body::Media(media) => {
+                let shown = show_picture(media, part.signature.as_ref(), message.images.len());
+                message.images.extend(shown);
+            }
+            Body::ToolResult(_) | Body::Native(..) => {}
         }
     }
     message

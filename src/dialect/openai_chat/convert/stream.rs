@@ -1,18 +1,19 @@
 //! A chat stream to and from the steps of the canonical form.
 
 use super::{
-    call_signature,
+    call_signature, read_picture,
     request::{read_thoughts, show_detail},
     response::{
         call_id, read_annotation, read_chunk, read_finish, read_usage, show_citation, show_finish, show_tier,
         show_usage,
     },
+    show_picture,
 };
 use crate::{
     dialect::{self, Dialect, EventReader, Events, Show},
     model::{
         answer::{At, Delta, Failure, Opened, Reported},
-        part::{Body, Part, Reasoning, Signature},
+        part::{Body, Media, Part, Reasoning, Signature},
     },
     refusal::Refusal,
     stream::sse::Event,
@@ -143,6 +144,11 @@ impl Steps {
         if let Some(text) = delta.get("refusal").and_then(Value::as_str).filter(|text| !text.is_empty()) {
             open.append(index, Kind::Refusal, text, deltas);
         }
+        for part in
+            delta.get("images").and_then(Value::as_array).into_iter().flatten().filter_map(read_picture)
+        {
+            open.picture(index, part, deltas);
+        }
         for annotation in delta.get("annotations").and_then(Value::as_array).into_iter().flatten() {
             if let (Some(citation), Some((Kind::Text, part))) = (read_annotation(annotation), open.last) {
                 deltas.push(Delta::Cite(At { choice: index, part }, citation));
@@ -213,6 +219,14 @@ impl Open {
             deltas.push(Delta::Sign(at, signature));
             self.last = None;
         }
+    }
+
+    fn picture(&mut self, choice: u32, part: Part, deltas: &mut Vec<Delta>) {
+        let Body::Media(media) = part.body else { return };
+        let at = At { choice, part: self.begin(choice, Opened::Media(media), deltas) };
+        deltas.extend(part.signature.map(|signature| Delta::Sign(at, signature)));
+        deltas.push(Delta::Close(at));
+        self.last = None;
     }
 
     fn call(&mut self, choice: u32, position: u64, call: &Value, deltas: &mut Vec<Delta>) {
@@ -292,6 +306,7 @@ struct Shown {
     parts: BTreeMap<u32, ShownPart>,
     calls: usize,
     details: usize,
+    pictures: usize,
     finished: bool,
 }
 
@@ -299,8 +314,22 @@ struct Shown {
 enum ShownPart {
     Text,
     Refusal,
-    Reasoning { index: usize, summary: bool, redacted: bool, id: Option<String> },
-    Call { index: usize, arguments: bool },
+    Reasoning {
+        index: usize,
+        summary: bool,
+        redacted: bool,
+        id: Option<String>,
+    },
+    Call {
+        index: usize,
+        arguments: bool,
+    },
+    /// It is told when it ends, so that its signature is with it.
+    Picture {
+        index: usize,
+        media: Media,
+        signature: Option<Signature>,
+    },
     Hidden,
 }
 
@@ -389,6 +418,11 @@ impl Writer {
                                   "function": {"name": name, "arguments": ""}});
                 (ShownPart::Call { index, arguments: false }, Some(json!({"tool_calls": [call]})))
             }
+            Opened::Media(media) => {
+                let index = shown.pictures;
+                shown.pictures += 1;
+                (ShownPart::Picture { index, media: media.clone(), signature: None }, None)
+            }
             Opened::Native(..) => (ShownPart::Hidden, None),
         };
         shown.parts.insert(at.part, part);
@@ -420,17 +454,21 @@ impl Writer {
                 let piece = CallPiece { index: *index, function: Arguments { arguments: text } };
                 return self.delta(at.choice, &CallPieces { tool_calls: [piece] }, out);
             }
-            Some(ShownPart::Hidden) | None => return,
+            Some(ShownPart::Picture { .. } | ShownPart::Hidden) | None => return,
         };
         self.delta(at.choice, &delta, out);
     }
 
-    fn sign(&mut self, at: At, signature: &Signature, out: &mut Vec<u8>) {
+    fn sign(&mut self, at: At, proof: &Signature, out: &mut Vec<u8>) {
         let delta = match self.part(at) {
-            Some(ShownPart::Reasoning { index, summary, redacted, id }) if !signature.text.is_empty() => {
+            Some(ShownPart::Picture { signature, .. }) => {
+                *signature = Some(proof.clone());
+                return;
+            }
+            Some(ShownPart::Reasoning { index, summary, redacted, id }) if !proof.text.is_empty() => {
                 let reasoning =
                     Reasoning { text: String::new(), id: id.take(), summary: *summary, redacted: *redacted };
-                let mut detail = show_detail(&reasoning, Some(signature), *index);
+                let mut detail = show_detail(&reasoning, Some(proof), *index);
                 // Of thoughts that were told in words, the proof is another piece of the same detail.
                 if !*redacted && let Some(members) = detail.as_object_mut() {
                     members.insert("type".to_owned(), json!("reasoning.text"));
@@ -441,12 +479,32 @@ impl Writer {
                 json!({"reasoning_details": [detail]})
             }
             Some(ShownPart::Call { index, .. }) => {
-                let shown = signature.show_to(Dialect::Gemini);
+                let shown = proof.show_to(Dialect::Gemini);
                 json!({"tool_calls": [{"index": *index, "extra_content": {"google": {"thought_signature": shown}}}]})
             }
             _ => return,
         };
         self.delta(at.choice, &delta, out);
+    }
+
+    /// Tells a picture that is whole.
+    fn picture(&mut self, at: At, out: &mut Vec<u8>) {
+        let Some(part @ ShownPart::Picture { .. }) = self.part(at) else { return };
+        if let ShownPart::Picture { index, media, signature } = std::mem::replace(part, ShownPart::Hidden)
+            && let Some(shown) = show_picture(&media, signature.as_ref(), index)
+        {
+            self.delta(at.choice, &json!({"images": [shown]}), out);
+        }
+    }
+
+    /// Those whose end was not told.
+    fn pictures(&mut self, choice: u32, out: &mut Vec<u8>) {
+        let Some(shown) = self.choices.get(&choice).filter(|shown| shown.pictures > 0) else { return };
+        let open = shown.parts.iter().filter(|(_, part)| matches!(part, ShownPart::Picture { .. }));
+        let open: Vec<u32> = open.map(|(part, _)| *part).collect();
+        for part in open {
+            self.picture(At { choice, part }, out);
+        }
     }
 
     /// Clients parse a call's arguments when the answer is complete: none at all are an empty object.
@@ -487,6 +545,7 @@ impl dialect::Writer for Writer {
                 self.choice(*choice, &json!({}), None, value, out);
             }
             Delta::Finish(choice, finish) => {
+                self.pictures(*choice, out);
                 self.complete_calls(*choice, out);
                 self.choices.entry(*choice).or_default().finished = true;
                 self.choice(*choice, &json!({}), Some(show_finish(finish)), &Value::Null, out);
@@ -511,7 +570,8 @@ impl dialect::Writer for Writer {
                 self.fail(&refusal, out);
             }
             Delta::Ping => out.extend_from_slice(b": ping\n\n"),
-            Delta::Close(_) | Delta::Corrupt | Delta::TooLong(_) => {}
+            Delta::Close(at) => self.picture(*at, out),
+            Delta::Corrupt | Delta::TooLong(_) => {}
         }
     }
 

@@ -393,6 +393,86 @@ fn chunks_are_whole_objects_whatever_comes_first() {
     assert!(text.starts_with("data: {\"id\":\"chatcmpl-"), "{text}");
 }
 
+/// An answer of Gemini's with a picture in it, and its signature.
+fn painted() -> Value {
+    let picture =
+        json!({"inlineData": {"mimeType": "image/webp", "data": "AAAA"}, "thoughtSignature": "c2ln"});
+    json!({"responseId": "r", "modelVersion": "g", "candidates": [{"index": 0, "finishReason": "STOP",
+        "content": {"role": "model", "parts": [{"text": "Here:"}, picture]}}]})
+}
+
+const PICTURE: &str = r#"{"type":"image_url","index":0,"image_url":{"url":"data:image/webp;base64,AAAA"},"extra_content":{"google":{"thought_signature":"c2ln"}}}"#;
+
+#[test]
+fn a_picture_goes_to_a_chat_client_and_back_with_its_signature() {
+    let answer = crate::dialect::read_answer(Dialect::Gemini, painted().to_string().as_bytes()).unwrap();
+    let shown: Value = serde_json::from_slice(&response::write(&answer, &show())).unwrap();
+    let message = &shown["choices"][0]["message"];
+    assert_eq!(message["content"], "Here:");
+    assert_eq!(message["images"], json!([serde_json::from_str::<Value>(PICTURE).unwrap()]));
+    let again = response::read(shown.to_string().as_bytes()).unwrap();
+    assert_eq!(again.choices[0].parts[1], answer.choices[0].parts[1]);
+    // What the client sends in the next turn.
+    let ask = json!({"role": "user", "content": "now at night"});
+    let body = json!({"model": "m", "modalities": ["image", "text"], "messages": [message, ask]});
+    let request = request::read(body.to_string().as_bytes(), None).unwrap();
+    let order = Order { kind: "gemini", model: "gemini-3-pro-image", output_cap: None };
+    let written = crate::dialect::write_request(Dialect::Gemini, &request, &order);
+    assert_eq!((written.dropped.len(), written.refused.len()), (0, 0), "{written:?}");
+    let written: Value = serde_json::from_slice(&written.body).unwrap();
+    assert_eq!(written["contents"][0]["parts"][1], painted()["candidates"][0]["content"]["parts"][1]);
+    assert_eq!(written["generationConfig"]["responseModalities"], json!(["IMAGE", "TEXT"]));
+    for images in [json!("x"), json!([1]), json!([{"type": "image_url"}])] {
+        let body =
+            json!({"model": "m", "messages": [{"role": "assistant", "content": "", "images": images}]});
+        let refused = request::read(body.to_string().as_bytes(), None).unwrap_err();
+        assert!(refused.param.unwrap().starts_with("messages[0].images"));
+    }
+}
+
+#[test]
+fn a_streamed_picture_is_told_once_and_whole() {
+    let event = format!("data: {}\n\n", painted());
+    for to in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Gemini] {
+        let (mut reader, mut writer) =
+            (crate::dialect::reader(Dialect::Gemini), crate::dialect::writer(to, show()));
+        let mut out = Vec::new();
+        let mut deltas = reader.push(event.as_bytes());
+        deltas.extend(reader.finish());
+        deltas.iter().for_each(|delta| writer.push(delta, &mut out));
+        let mut reader = crate::dialect::reader(to);
+        let mut assembly = Assembly::default();
+        let text = String::from_utf8(out).unwrap();
+        for delta in reader.push(text.as_bytes()).into_iter().chain(reader.finish()) {
+            assembly.push(&delta);
+        }
+        let part = &assembly.answer.choices[0].parts[1];
+        if to == Dialect::OpenAiResponses {
+            let image = json!({"id": "ig_req_1_1", "type": "image_generation_call", "status": "completed", "result": "AAAA"});
+            assert_eq!(part.body, Body::Native(to, image), "{text}");
+        } else {
+            let answer =
+                crate::dialect::read_answer(Dialect::Gemini, painted().to_string().as_bytes()).unwrap();
+            assert_eq!(*part, answer.choices[0].parts[1], "{text}");
+        }
+        assert_eq!(
+            text.matches("AAAA").count(),
+            if to == Dialect::OpenAiResponses { 3 } else { 1 },
+            "{text}"
+        );
+    }
+    // Nobody told its end.
+    let mut writer = stream::Writer::new(show());
+    let mut out = Vec::new();
+    let media =
+        crate::model::part::Media::of_url(crate::model::part::MediaKind::Image, "https://a.example/b.png");
+    let at = crate::model::answer::At { choice: 0, part: 0 };
+    for delta in [Delta::Open(at, Opened::Media(media)), Delta::Finish(0, Finish::Stop), Delta::End] {
+        writer.push(&delta, &mut out);
+    }
+    assert_eq!(String::from_utf8(out).unwrap().matches("https://a.example/b.png").count(), 1);
+}
+
 #[test]
 fn an_error_in_a_stream_is_no_end() {
     let mut writer = stream::Writer::new(show());

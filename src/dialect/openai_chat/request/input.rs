@@ -173,6 +173,11 @@ mod message {
                         let Content(part) = map.next_value()?;
                         size += part;
                     }
+                    // Pictures that the model made: counted as parts of the content.
+                    "images" => {
+                        let Content(pictures) = map.next_value()?;
+                        size += pictures;
+                    }
                     // An earlier answer of the model, by id.
                     "audio" => size.unknown |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
                     _ => size += InputSize::of_member(&name, map.next_value()?),

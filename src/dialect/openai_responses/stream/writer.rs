@@ -10,7 +10,7 @@ use crate::{
     dialect::{self, Show},
     model::{
         answer::{At, Delta, Failure, Finish, Opened},
-        part::{Citation, Signature},
+        part::{Citation, Media, MediaKind, Signature, Source},
         usage::Usage,
     },
     refusal::Refusal,
@@ -245,8 +245,16 @@ impl Writer {
                 self.done(index, "completed", out);
                 (index, 0)
             }
+            Opened::Media(Media { kind: MediaKind::Image, source: Source::Base64(data), .. }) => {
+                let id = format!("ig_{}_{part}", self.show.id);
+                let image =
+                    json!({"type": "image_generation_call", "id": id, "status": "completed", "result": data});
+                let index = self.add(Some(id), "item", Kind::Native(image), out);
+                self.done(index, "completed", out);
+                (index, 0)
+            }
             // Of another dialect.
-            Opened::Native(..) => return,
+            Opened::Native(..) | Opened::Media(_) => return,
         };
         self.parts.insert(part, place);
     }
