@@ -1,5 +1,6 @@
-// Counts calls over the boundary between JS and wasm, and can make one trap. Must be evaluated before the bundle is.
-const calls = { imports: Object.create(null), exports: Object.create(null) };
+// Counts calls over the boundary between JS and wasm, reads and writes of streams, and can make a call trap. Must be evaluated
+// before the bundle is.
+const calls = { imports: Object.create(null), exports: Object.create(null), streams: { reads: 0, writes: 0 } };
 
 /** Calls since the last reset, by direction and name. */
 export function counts() {
@@ -11,6 +12,15 @@ export function counts() {
 export function resetCounts() {
   calls.imports = Object.create(null);
   calls.exports = Object.create(null);
+  calls.streams = { reads: 0, writes: 0 };
+}
+
+for (const [what, { prototype }, method] of [["reads", ReadableStreamBYOBReader, "read"], ["writes", WritableStreamDefaultWriter, "write"]]) {
+  const original = prototype[method];
+  prototype[method] = function (...args) {
+    calls.streams[what] += 1;
+    return original.apply(this, args);
+  };
 }
 
 let memory = null;

@@ -74,3 +74,19 @@ it("a chunk that is filtered crosses at most three times", async (t) => {
   const n = await perChunk(t, {});
   assert.ok(n < 3.1, String(n));
 });
+
+it("a translated stream is written once for each read of the provider's", async (t) => {
+  up.plan(model, { chunks: 60, delay_ms: 5 });
+  await gw.resetCrossings(1);
+  const response = await fetch(`${gw.urls[1]}/v1/messages`, {
+    method: "POST",
+    headers: { "x-api-key": secret, "content-type": "application/json", "anthropic-version": "2023-06-01" },
+    body: JSON.stringify({ model, max_tokens: 100, stream: true, messages: [{ role: "user", content: "hello" }] }),
+  });
+  assert.equal(response.status, 200);
+  assert.match(await response.text(), /event: message_stop/);
+  const { streams: { reads, writes } } = await gw.crossings(1);
+  t.diagnostic(`${reads} reads, ${writes} writes`);
+  assert.ok(reads > 30, "the chunks came together: nothing is shown");
+  assert.ok(writes > 30 && writes <= reads, `${writes} writes for ${reads} reads`);
+});
