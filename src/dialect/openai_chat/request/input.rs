@@ -173,10 +173,13 @@ mod message {
                         let Content(part) = map.next_value()?;
                         size += part;
                     }
-                    // Pictures that the model made: counted as parts of the content.
+                    // Pictures that the model made, counted as parts of the content; what else goes by the name is counted as text.
                     "images" => {
-                        let Content(pictures) = map.next_value()?;
-                        size += pictures;
+                        let value: &RawValue = map.next_value()?;
+                        size += serde_json::from_str::<Content>(value.get()).map_or_else(
+                            |_| InputSize::of_member(&name, value),
+                            |Content(pictures)| pictures,
+                        );
                     }
                     // An earlier answer of the model, by id.
                     "audio" => size.unknown |= map.next_value::<Option<IgnoredAny>>()?.is_some(),

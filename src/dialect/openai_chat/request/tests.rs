@@ -168,6 +168,24 @@ fn images_are_counted_by_detail_and_their_bytes_are_not() {
 }
 
 #[test]
+fn pictures_beside_the_content_are_counted_as_in_it() {
+    let of = |images: &str| {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"assistant","content":"","images":{images}}}]}}"#);
+        ChatRequest::decode(body.as_bytes()).unwrap().input
+    };
+    let long = "A".repeat(100_000);
+    let url =
+        format!(r#"[{{"type":"image_url","index":0,"image_url":{{"url":"data:image/png;base64,{long}"}}}}]"#);
+    assert_eq!(of(&url).images.full, 1);
+    assert!(of(&url).text < 100);
+    // Ollama's own form, and whatever else it may be.
+    for other in [format!(r#"["{long}"]"#), format!(r#"{{"a":"{long}"}}"#), format!("[[\"{long}\"]]")] {
+        assert!(of(&other).text >= 100_000 && of(&other).images.count() == 0, "{}", &other[..10]);
+    }
+}
+
+#[test]
 fn what_nothing_tells_the_size_of_is_unknown() {
     for content in [
         r#"[{"type":"file","file":{"file_id":"f"}}]"#,
