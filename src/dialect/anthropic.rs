@@ -7,7 +7,7 @@
 
 mod block;
 pub mod failure;
-mod model;
+pub(super) mod model;
 pub mod request;
 pub mod response;
 mod schema;

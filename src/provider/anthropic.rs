@@ -1,5 +1,5 @@
-//! Anthropic's Messages. <https://platform.claude.com/docs/en/api/versioning>, `/v1/messages` and
-//! `/v1/messages/count_tokens` (named from memory; not opened).
+//! Anthropic's Messages. <https://platform.claude.com/docs/en/api/versioning> (read 2026-11-21); `/v1/messages` and
+//! `/v1/messages/count_tokens` are in recorded exchanges.
 //!
 //! A client that speaks Messages itself says its own version and betas; the version here is for requests that the
 //! gateway writes. On 2026-10-21 and later sampling parameters are refused, so the older one is spoken.

@@ -1,4 +1,4 @@
-//! DeepSeek. <https://api-docs.deepseek.com/api/create-chat-completion> (named from memory; not opened).
+//! DeepSeek. <https://api-docs.deepseek.com/quick_start/your_first_api_call.md> (read 2026-11-21), and recorded exchanges.
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 

@@ -1,5 +1,5 @@
-//! Google AI Studio's Gemini API, version v1beta: v1 lacks what is in preview.
-//! <https://ai.google.dev/api/generate-content> (named from memory; not opened).
+//! Google AI Studio's Gemini API, version v1beta: v1 lacks what is in preview
+//! (<https://ai.google.dev/gemini-api/docs/api-versions.md.txt>, read 2026-11-21). The paths are those of recorded exchanges.
 
 use super::{
     Auth, OPENAI_COMPATIBLE, Provider,

@@ -1,5 +1,6 @@
-//! NVIDIA's hosted NIM. <https://docs.api.nvidia.com/nim/reference/llm-apis> (named from memory; not opened). A NIM of one's own is a
-//! `base_url`; reranking is on another host.
+//! NVIDIA's hosted NIM. NVIDIA's own page of its addresses was not found on 2026-11-21; they are those of
+//! <https://docs.litellm.ai/docs/providers/nvidia_nim> (read 2026-11-21). A NIM of one's own is a `base_url`; reranking is on
+//! another host.
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 

@@ -1,5 +1,5 @@
-//! OpenAI. <https://platform.openai.com/docs/api-reference/chat>, <https://platform.openai.com/docs/api-reference/responses>
-//! (named from memory; not opened).
+//! OpenAI. Its published schemas (<https://github.com/openai/openai-openapi>, version 2.3.0) and recorded exchanges
+//! (read 2026-11-21).
 
 use super::{OPENAI_COMPATIBLE, OutputCapField, Provider, ability::Ability, endpoint::Endpoint};
 

@@ -1,5 +1,5 @@
-//! OpenRouter. <https://openrouter.ai/docs/use-cases/usage-accounting> (named from memory; not opened): every answer says what it
-//! cost, and that is what is booked.
+//! OpenRouter. <https://openrouter.ai/docs/use-cases/usage-accounting> (read 2026-11-21): every answer says what it cost, asked
+//! or not, and that is what is booked.
 
 use super::{
     OPENAI_COMPATIBLE, Provider,

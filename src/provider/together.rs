@@ -1,4 +1,6 @@
-//! Together AI. <https://docs.together.ai/docs/inference/openai-compatibility> (read 2026-11-21). Its rerank is believed to be Cohere's (not looked up).
+//! Together AI. <https://docs.together.ai/docs/inference/openai-compatibility>. Its rerank takes texts and, for some models,
+//! objects, and counts tokens: <https://docs.together.ai/docs/inference/embeddings/rerank>,
+//! <https://docs.together.ai/reference/rerank-1> (all read 2026-11-21).
 
 use super::{
     OPENAI_COMPATIBLE, Provider,
@@ -6,7 +8,7 @@ use super::{
     endpoint::{Format, RerankFormat, Endpoint},
 };
 
-/// Together AI.
+/// Together AI. Its rerank is made after Cohere's first version, as Jina's is.
 pub static TOGETHER: Provider = Provider {
     name: "together",
     base_url: Some("https://api.together.ai/v1"),
@@ -14,7 +16,7 @@ pub static TOGETHER: Provider = Provider {
     endpoints: &[
         Endpoint::CHAT,
         Endpoint::EMBEDDINGS,
-        Endpoint::of(Format::Rerank(RerankFormat::Cohere), "/rerank"),
+        Endpoint::of(Format::Rerank(RerankFormat::Jina), "/rerank"),
     ],
     can: &[
         Ability::Tools,

@@ -1,5 +1,6 @@
 //! GLM on Z.ai, Zhipu's platform outside China (within: <https://open.bigmodel.cn/api/paas/v4> as `base_url`).
-//! <https://docs.z.ai/api-reference/llm/chat-completion> (named from memory; not opened).
+//! <https://docs.z.ai/openapi.json>. Embeddings are there within China only: <https://docs.bigmodel.cn/api-reference/模型-api/文本嵌入>,
+//! and <https://github.com/ENTERPILOT/GoModel/pull/242> for Z.ai (all read 2026-11-21).
 
 use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 

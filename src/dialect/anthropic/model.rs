@@ -5,7 +5,7 @@
 
 /// A model's family and version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claude {
+pub(in crate::dialect) struct Claude {
     family: Family,
     /// Major and minor.
     version: (u32, u32),
@@ -25,7 +25,7 @@ enum Family {
 impl Claude {
     /// Of a model's name, as any platform spells it: `claude-opus-4-5`, `claude-3-7-sonnet-20250219`,
     /// `us.anthropic.claude-sonnet-4-5-20250929-v1:0`, `claude-opus-4-1@20250805`.
-    pub(super) fn of(name: &str) -> Self {
+    pub(in crate::dialect) fn of(name: &str) -> Self {
         let name = name.to_ascii_lowercase();
         let Some((_, rest)) = name.split_once("claude") else {
             return Self { family: Family::Foreign, version: (0, 0) };
@@ -51,40 +51,53 @@ impl Claude {
         matches!(self.family, Family::Foreign)
     }
 
-    fn since(self, version: (u32, u32)) -> bool {
+    /// Anthropic's, and at least this version.
+    pub(in crate::dialect) fn since(self, version: (u32, u32)) -> bool {
         !self.foreign() && self.version >= version
     }
 
     /// `temperature`, `top_p`, `top_k`: removed with Opus 4.7
     /// (<https://platform.claude.com/docs/en/about-claude/models/migration-guide>, read 2026-11-21).
-    pub(super) fn samples(self) -> bool {
+    pub(in crate::dialect) fn samples(self) -> bool {
         !self.since((4, 7))
     }
 
     /// `temperature` or `top_p`, not both: since Opus 4.1
     /// (<https://github.com/BerriAI/litellm/issues/15097>, read 2026-11-21).
-    pub(super) fn samples_by_one(self) -> bool {
+    pub(in crate::dialect) fn samples_by_one(self) -> bool {
         self.since((4, 1))
     }
 
     /// Thinks at all.
-    pub(super) fn thinks(self) -> bool {
+    pub(in crate::dialect) fn thinks(self) -> bool {
         self.foreign() || self.since((3, 7))
     }
 
     /// Decides itself how much to think; a budget is deprecated there, later refused
     /// (<https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>, read 2026-11-21).
-    pub(super) fn adapts(self) -> bool {
+    pub(in crate::dialect) fn adapts(self) -> bool {
         self.since((4, 6))
     }
 
+    /// Takes no budget any more
+    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html>, read 2026-11-21).
+    pub(in crate::dialect) fn adapts_only(self) -> bool {
+        self.since((4, 7))
+    }
+
     /// Thinks unless told not to (<https://platform.claude.com/docs/models/opus-5/migration-guide>, read 2026-11-21).
-    pub(super) fn thinks_unasked(self) -> bool {
+    pub(in crate::dialect) fn thinks_unasked(self) -> bool {
         self.since((5, 0)) || self.thinks_always()
     }
 
+    /// Caches for an hour on Bedrock (<https://github.com/earendil-works/pi/pull/1570>, read 2026-11-21). Of an application's
+    /// inference profile nothing is known, and the models of today do.
+    pub(in crate::dialect) fn caches_an_hour(self) -> bool {
+        self.foreign() || self.since((4, 5))
+    }
+
     /// Cannot be told not to (<https://platform.claude.com/docs/about-claude/models>: "always on"; read 2026-11-21).
-    pub(super) fn thinks_always(self) -> bool {
+    pub(in crate::dialect) fn thinks_always(self) -> bool {
         match self.family {
             Family::Upper => true,
             Family::Opus => self.version >= (5, 5),
@@ -94,13 +107,13 @@ impl Claude {
 
     /// How it is told not to think before it answers: Sonnet 5.5 has a word of its own
     /// (<https://platform.claude.com/docs/en/models/sonnet-5-5/whats-new-sonnet-5-5>, read 2026-11-21).
-    pub(super) fn quiet(self) -> &'static str {
+    pub(in crate::dialect) fn quiet(self) -> &'static str {
         if self.family == Family::Sonnet && self.version >= (5, 5) { "between_tools" } else { "disabled" }
     }
 
     /// Can be made to call a tool. Fable 5.1, Opus 5.5, Sonnet 5.5 and later refuse `any` and `tool`
     /// (<https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5>, read 2026-11-21).
-    pub(super) fn forces(self) -> bool {
+    pub(in crate::dialect) fn forces(self) -> bool {
         match self.family {
             Family::Upper => self.version < (5, 1),
             Family::Opus | Family::Sonnet => self.version < (5, 5),
@@ -110,13 +123,13 @@ impl Claude {
 
     /// Refuses thoughts that come back behind another beginning of the conversation than they were thought in
     /// (<https://platform.claude.com/docs/en/build-with-claude/preserved-thinking>, read 2026-11-21).
-    pub(super) fn binds_thoughts(self) -> bool {
+    pub(in crate::dialect) fn binds_thoughts(self) -> bool {
         if self.family == Family::Upper { self.version >= (5, 1) } else { self.since((5, 5)) }
     }
 
     /// The level of effort nearest to the one asked for (<https://platform.claude.com/docs/en/build-with-claude/effort>,
     /// read 2026-11-21); `None` if the model knows none, or nobody knows the word.
-    pub(super) fn effort(self, asked: &str) -> Option<&'static str> {
+    pub(in crate::dialect) fn effort(self, asked: &str) -> Option<&'static str> {
         let first = self.family == Family::Opus && self.version == (4, 5);
         if !first && !self.since((4, 6)) {
             return None;
@@ -134,7 +147,7 @@ impl Claude {
 
     /// Structured output and strict tools: Opus 4.1 and the 4.5 models were the first
     /// (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>, read 2026-11-21).
-    pub(super) fn keeps_schemas(self) -> bool {
+    pub(in crate::dialect) fn keeps_schemas(self) -> bool {
         self.since((4, 5)) || (self.family == Family::Opus && self.version == (4, 1))
     }
 }

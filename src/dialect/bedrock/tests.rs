@@ -411,6 +411,7 @@ const SONNET_45: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const OPUS_46: &str = "us.anthropic.claude-opus-4-6-v1";
 const OPUS_47: &str = "anthropic.claude-opus-4-7";
 const NOVA: &str = "us.amazon.nova-lite-v1:0";
+const NOVA_2: &str = "us.amazon.nova-2-lite-v1:0";
 
 /// A chat client's request, written for a model of Bedrock.
 fn for_model(request: &Request, model: &str, cap: Option<u64>) -> (Value, Written) {
@@ -632,6 +633,34 @@ fn marks_become_cache_points_where_the_model_has_them() {
         body["messages"][0]["content"],
         json!([{"text": "longer"}, {"cachePoint": {"type": "default"}}, {"text": "?"}])
     );
+    for model in [SONNET_4, NOVA, NOVA_2] {
+        let (body, _) = for_model(&request, model, None);
+        assert_eq!(body["system"][1], json!({"cachePoint": {"type": "default"}}), "no hour: {model}");
+    }
+}
+
+#[test]
+fn nova_has_no_cache_point_directly_behind_a_result() {
+    let mut results = result("1", None, vec![Part::text("x")]);
+    results.parts[0].cache = Some(CacheMark::FiveMinutes);
+    let mut request = chat(vec![user("?"), Turn::new(Role::Assistant, vec![call("1", "a", "{}")]), results]);
+    let point = json!({"cachePoint": {"type": "default"}});
+    let last = |request: &Request, model| {
+        for_model(request, model, None).0["messages"][2]["content"]
+            .as_array()
+            .unwrap()
+            .last()
+            .cloned()
+            .unwrap()
+    };
+    assert_eq!(last(&request, SONNET_45), point);
+    assert!(last(&request, NOVA).get("toolResult").is_some());
+    let left_out = Part { cache: Some(CacheMark::FiveMinutes), ..Part::text(" ") };
+    request.turns.push(Turn::new(Role::User, vec![left_out]));
+    assert!(last(&request, NOVA).get("toolResult").is_some());
+    let text = Part { cache: Some(CacheMark::FiveMinutes), ..Part::text("and?") };
+    request.turns.push(Turn::new(Role::User, vec![text]));
+    assert_eq!(last(&request, NOVA), point);
 }
 
 #[test]
@@ -655,12 +684,15 @@ fn thinking_is_said_in_each_makers_words() {
         (OPUS_46, budget(2_000), 8_000, enabled(2_000)),
         (OPUS_47, budget(2_000), 8_000, adaptive("low")),
         (OPUS_47, effort("max"), 8_000, adaptive("max")),
-        (OPUS_47, effort("none"), 8_000, lost.clone()),
+        (OPUS_46, effort("xhigh"), 8_000, adaptive("high")),
+        (OPUS_47, effort("xhigh"), 8_000, adaptive("xhigh")),
+        (OPUS_47, effort("none"), 8_000, json!({})),
+        ("global.anthropic.claude-opus-5", effort("none"), 8_000, json!({"thinking": {"type": "disabled"}})),
         ("openai.gpt-oss-120b-1:0", effort("xhigh"), 8_000, json!({"reasoning_effort": "high"})),
         ("openai.gpt-oss-120b-1:0", effort("none"), 8_000, lost.clone()),
         ("qwen.qwen3-32b-v1:0", budget(3_000), 8_000, json!({"reasoning_config": "medium"})),
         (
-            "us.amazon.nova-2-lite-v1:0",
+            NOVA_2,
             effort("medium"),
             8_000,
             json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}),
@@ -680,6 +712,63 @@ fn thinking_is_said_in_each_makers_words() {
             assert_eq!(fields, expected, "{model} {wish:?}");
         }
     }
+    // Less than what was asked for.
+    for (model, wish, expected) in [
+        ("anthropic.claude-fable-5-1", effort("none"), json!({"output_config": {"effort": "low"}})),
+        (
+            NOVA_2,
+            effort("max"),
+            json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}),
+        ),
+    ] {
+        let mut request = chat(vec![user("?")]);
+        request.thinking = Some(wish);
+        let (body, written) = for_model(&request, model, Some(8_000));
+        assert_eq!(body["additionalModelRequestFields"], expected, "{model}");
+        assert_eq!(body["inferenceConfig"], json!({"maxTokens": 8_000}), "{model}");
+        assert_eq!(written.dropped, ["reasoning_effort"], "{model}");
+    }
+}
+
+#[test]
+fn novas_highest_effort_has_nothing_beside_it() {
+    let mut request = chat(vec![user("?")]);
+    request.thinking = Some(Thinking { effort: Some("high".into()), ..Thinking::default() });
+    request.sampling = Sampling {
+        temperature: Some(json!(0.5)),
+        top_p: Some(json!(0.9)),
+        top_k: Some(json!(5)),
+        ..Sampling::default()
+    };
+    let (body, written) = for_model(&request, NOVA_2, None);
+    assert_eq!(
+        body["additionalModelRequestFields"],
+        json!({"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}})
+    );
+    assert_eq!(body.get("inferenceConfig"), None);
+    assert_eq!(written.dropped, ["temperature", "top_p", "top_k"]);
+    let (body, written) = for_model(&request, NOVA_2, Some(100));
+    assert_eq!(body["inferenceConfig"], json!({"maxTokens": 100, "temperature": 0.5, "topP": 0.9}));
+    assert_eq!(body["additionalModelRequestFields"]["inferenceConfig"], json!({"topK": 5}));
+    assert_eq!(written.dropped, ["reasoning_effort"]);
+}
+
+#[test]
+fn who_cannot_be_forced_is_told_in_words() {
+    let mut request = chat(vec![user("?")]);
+    request.tools = vec![tool("a"), tool("b")];
+    request.tool_choice = Some(ToolChoice::Function("b".into()));
+    request.thinking = Some(Thinking { effort: Some("low".into()), ..Thinking::default() });
+    let (body, written) = for_model(&request, "anthropic.claude-fable-5-1", Some(8_000));
+    assert_eq!(body["toolConfig"]["toolChoice"], json!({"auto": {}}));
+    assert_eq!(body["toolConfig"]["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(body["toolConfig"]["tools"][0]["toolSpec"]["name"], "b");
+    assert!(body["system"][0]["text"].as_str().unwrap().contains("a call of one of the tools"));
+    assert_eq!(body["additionalModelRequestFields"]["thinking"], json!({"type": "adaptive"}));
+    assert_eq!(written.dropped, ["tool_choice"]);
+    let (body, _) = for_model(&request, "anthropic.claude-opus-5", Some(8_000));
+    assert_eq!(body["toolConfig"]["toolChoice"], json!({"tool": {"name": "b"}}));
+    assert_eq!(body.get("system"), None);
 }
 
 #[test]

@@ -1,13 +1,19 @@
 //! What differs by the maker of the model: members of `additionalModelRequestFields`, and where cache points may be.
 
-use crate::model::request::{Request, Thinking};
+use crate::{
+    dialect::anthropic::model::Claude,
+    model::{
+        part::CacheMark,
+        request::{Request, Thinking},
+    },
+};
 use serde_json::{Map, Value, json};
 
 /// Who made a model, as far as requests differ by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Anthropic's, of this version; 0.0 if its name does not say (an application's inference profile).
-    Claude(u32, u32),
+    /// Anthropic's; what its name says, which may be nothing (an application's inference profile).
+    Claude(Claude),
     /// Amazon's first Novas.
     Nova,
     /// Amazon's second ones, which think.
@@ -22,13 +28,9 @@ pub(super) enum Family {
 
 /// Whose model this is, by its id: `us.anthropic.claude-sonnet-4-5-20250929-v1:0`.
 pub(super) fn of(model: &str) -> Family {
-    if let Some((_, name)) = model.split_once("claude-") {
-        let version = version(name);
-        return Family::Claude(version.0, version.1);
-    }
     let has = |word: &str| model.contains(word);
-    if has("anthropic.") {
-        Family::Claude(0, 0)
+    if has("anthropic.") || has("claude-") {
+        Family::Claude(Claude::of(model))
     } else if has("amazon.nova-2") {
         Family::Nova2
     } else if has("amazon.nova") {
@@ -42,51 +44,52 @@ pub(super) fn of(model: &str) -> Family {
     }
 }
 
-/// `sonnet-4-5-20250929-v1:0` → 4.5; `3-7-sonnet-20250219` → 3.7; `opus-5` → 5.0. A date is no number of a version.
-fn version(name: &str) -> (u32, u32) {
-    let mut numbers = name
-        .split(['-', ':', '@'])
-        .skip_while(|word| word.parse::<u32>().is_err())
-        .map_while(|word| word.parse::<u32>().ok())
-        .filter(|number| *number < 100);
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
 impl Family {
-    /// Whether the model decides itself how much it thinks: `thinking.type: adaptive`, with `output_config.effort`. And
-    /// whether it takes nothing else. Older ones take only a budget
-    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html>, read 2026-11-21).
-    const fn adaptive(self) -> (bool, bool) {
-        match self {
-            Self::Claude(major, minor) => {
-                (major > 4 || major == 4 && minor >= 6, major > 4 || major == 4 && minor >= 7)
-            }
-            _ => (false, false),
-        }
-    }
-
     /// Whether temperature and the like are refused at all, and whether temperature and `top_p` together are
-    /// (<https://docs.claude.com/en/docs/about-claude/models/migrating-to-claude-4>; as remembered, not looked up again).
-    pub(super) const fn sampling(self) -> (bool, bool) {
+    /// (<https://github.com/aws-samples/bedrock-access-gateway/issues/191>,
+    /// <https://github.com/aws-samples/bedrock-chat/pull/979> and `/1102`; read 2026-11-21).
+    pub(super) fn sampling(self) -> (bool, bool) {
         match self {
-            Self::Claude(major, minor) => (self.adaptive().1, major > 4 || major == 4 && minor >= 1),
+            Self::Claude(claude) => (!claude.samples(), claude.samples_by_one()),
             _ => (false, false),
         }
     }
 
-    /// Whether a tool may be `strict`
-    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>; as remembered, not looked up again).
-    pub(super) const fn strict_tools(self) -> bool {
-        matches!(self, Self::Claude(major, minor) if major > 4 || major == 4 && minor >= 5)
+    /// Whether it can be made to call a tool.
+    pub(super) fn forces(self) -> bool {
+        !matches!(self, Self::Claude(claude) if !claude.forces())
+    }
+
+    /// Whether a tool may be `strict`: Claude since 4.5. Some open models take it too
+    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html>; its list of models as given in
+    /// <https://github.com/langchain-ai/langchain-aws/issues/883>, both read 2026-11-21), but not all of a maker's.
+    pub(super) fn strict_tools(self) -> bool {
+        matches!(self, Self::Claude(claude) if claude.since((4, 5)))
     }
 
     /// Whether it takes a `cachePoint` at all, and whether among the tools. Others answer 400 to one
-    /// (<https://docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html>; as remembered, not looked up again).
+    /// (<https://portkey.ai/docs/integrations/llms/bedrock/prompt-caching>, which gives AWS's table, and a probe of Nova in
+    /// <https://github.com/LibreChat-AI/agents/pull/253>; both read 2026-11-21).
     pub(super) const fn caches(self) -> (bool, bool) {
         match self {
             Self::Claude(..) => (true, true),
             Self::Nova | Self::Nova2 => (true, false),
             _ => (false, false),
+        }
+    }
+
+    /// Whether it takes a `cachePoint` directly behind the result of a tool: Nova does not
+    /// (<https://github.com/aws-samples/bedrock-engineer/pull/71>, read 2026-11-21).
+    pub(super) const fn caches_results(self) -> bool {
+        matches!(self, Self::Claude(..))
+    }
+
+    /// How long it caches: an hour is Claude's alone, since 4.5. Others answer 400 to one
+    /// (<https://github.com/earendil-works/pi/pull/1570>, read 2026-11-21).
+    pub(super) fn lasting(self, mark: CacheMark) -> CacheMark {
+        match self {
+            Self::Claude(claude) if claude.caches_an_hour() => mark,
+            _ => CacheMark::FiveMinutes,
         }
     }
 
@@ -96,7 +99,8 @@ impl Family {
             Self::Claude(..) => {
                 fields.insert("top_k".to_owned(), top_k.clone());
             }
-            // <https://docs.aws.amazon.com/nova/latest/userguide/using-converse-api.html>; as remembered, not looked up again.
+            // <https://docs.aws.amazon.com/nova/latest/userguide/prompting-tool-troubleshooting.html> and, of the second ones,
+            // <https://docs.aws.amazon.com/nova/latest/nova2-userguide/core-inference.html>; both read 2026-11-21.
             Self::Nova | Self::Nova2 => {
                 fields.insert("inferenceConfig".to_owned(), json!({"topK": top_k}));
             }
@@ -120,24 +124,39 @@ impl Family {
             || wish.budget_tokens == Some(0);
         let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
         match self {
-            Self::Claude(major, minor) => {
-                let (adaptive, only_adaptive) = self.adaptive();
-                if off {
-                    // Off is what most models are by themselves, and the rest cannot be.
-                    if own {
-                        put("thinking", json!({"type": "disabled"}));
-                    }
-                    return own || !only_adaptive;
+            Self::Claude(claude) => {
+                let (adaptive, only_adaptive) = (claude.adapts(), claude.adapts_only());
+                if off && own {
+                    put("thinking", json!({"type": "disabled"}));
+                    return true;
                 }
-                if !own && (major, minor) != (0, 0) && (major, minor) < (3, 7) {
+                if off {
+                    // Off is what most models are by themselves; the newest have to be told, or cannot be
+                    // (<https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html>,
+                    // <https://github.com/langchain-ai/langchain-aws/pull/1186>, read 2026-11-21).
+                    if claude.thinks_always() {
+                        put("output_config", json!({"effort": "low"}));
+                        return false;
+                    }
+                    if claude.thinks_unasked() {
+                        put("thinking", json!({"type": claude.quiet()}));
+                    }
+                    return true;
+                }
+                if !own && !claude.thinks() {
                     return false;
                 }
                 let budget_wanted = wish.budget_tokens.is_some() && (own || !only_adaptive);
                 if wish.adaptive && (own || adaptive) || !budget_wanted && adaptive {
-                    put("thinking", json!({"type": "adaptive"}));
                     let of_budget = wish.budget_tokens.map(Thinking::effort_of_budget);
-                    if let Some(effort) = effort.or(of_budget) {
-                        let effort = if effort == "minimal" { "low" } else { effort };
+                    let asked = effort.or(of_budget);
+                    // A word that the model does not know is a 400.
+                    let known = asked.and_then(|asked| if own { Some(asked) } else { claude.effort(asked) });
+                    if asked.is_some() && known.is_none() {
+                        return false;
+                    }
+                    put("thinking", json!({"type": "adaptive"}));
+                    if let Some(effort) = known {
                         put("output_config", json!({"effort": effort}));
                     }
                     return true;
@@ -176,7 +195,7 @@ impl Family {
                 }
                 _ => off,
             },
-            // <https://docs.aws.amazon.com/nova/latest/nova2-userguide/using-converse-api.html>; as remembered, not looked up again.
+            // <https://github.com/vercel/ai/pull/10839>, <https://github.com/stdapi-ai/stdapi.ai/issues/7>; read 2026-11-21.
             Self::Nova2 => {
                 if off {
                     if own {
@@ -184,18 +203,33 @@ impl Family {
                     }
                     return true;
                 }
+                let asked = level(wish, effort);
+                // With a cap it does not think this much (see `thinks_uncapped`), and the cap is what the answer may cost.
+                let too_much = !own && cap.is_some() && asked == Some(HIGH);
                 let mut config = json!({"type": "enabled"});
-                if let (Some(level), Some(members)) = (level(wish, effort), config.as_object_mut()) {
+                if let (Some(level), Some(members)) = (asked, config.as_object_mut()) {
+                    let level = if too_much { "medium" } else { level };
                     members.insert("maxReasoningEffort".to_owned(), json!(level));
                 }
                 put("reasoningConfig", config);
-                true
+                !too_much
             }
             Self::Nova | Self::Other => off,
         }
     }
 }
 
+/// Whether this is Nova's highest effort, which takes no temperature, `topP`, `topK` or `maxTokens` beside it
+/// (<https://github.com/UKGovernmentBEIS/inspect_ai/issues/3767>, which says it for `maxTokens`, and the notes that
+/// promptfoo keeps in <https://github.com/promptfoo/promptfoo/blob/main/src/providers/bedrock/converse.ts>; both read
+/// 2026-11-21).
+pub(super) fn thinks_uncapped(fields: &Map<String, Value>) -> bool {
+    let level = fields.get("reasoningConfig").and_then(|config| config.get("maxReasoningEffort"));
+    level.is_some_and(|level| level == HIGH)
+}
+
+/// The most of what models with levels have.
+const HIGH: &str = "high";
 /// Where the caller only says that there should be thinking.
 const DEFAULT_BUDGET_TOKENS: u64 = 4_096;
 /// Claude refuses less.
@@ -207,7 +241,7 @@ fn level(wish: &Thinking, effort: Option<&str>) -> Option<&'static str> {
     match effort {
         Some("minimal" | "low") => Some("low"),
         Some("medium") => Some("medium"),
-        Some("high" | "xhigh" | "max") => Some("high"),
+        Some(HIGH | "xhigh" | "max") => Some(HIGH),
         Some(_) => None,
         None => of_budget().or((wish.enabled == Some(true) || wish.adaptive).then_some("medium")),
     }

@@ -47,10 +47,10 @@ pub fn write(request: &Request, order: &Order<'_>) -> Written {
     writing.inference(order, &mut body);
     let messages = std::mem::take(&mut writing.messages);
     body.insert("messages".to_owned(), messages.into_iter().map(Message::into_json).collect());
+    writing.tools(&mut body);
     if !writing.system.is_empty() {
         body.insert("system".to_owned(), Value::Array(std::mem::take(&mut writing.system)));
     }
-    writing.tools(&mut body);
     writing.format(&mut body);
     writing.rest(&mut body);
     let mut written = writing.written;
@@ -121,7 +121,7 @@ impl Writing<'_> {
                         }
                     }
                     if let Some(mark) = part.cache.filter(|_| self.caches() && !self.system.is_empty()) {
-                        self.system.push(content::write_cache_point(mark));
+                        self.system.push(self.point(mark));
                     }
                 } else {
                     let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
@@ -135,15 +135,24 @@ impl Writing<'_> {
         self.own || self.family.caches().0
     }
 
+    /// A mark, as long as the model caches.
+    fn point(&self, mark: CacheMark) -> Value {
+        content::write_cache_point(if self.own { mark } else { self.family.lasting(mark) })
+    }
+
     /// Appends a block, and the mark behind it.
     fn push(&mut self, role: &'static str, block: Option<Value>, mark: Option<CacheMark>) {
-        let caches = self.caches();
+        let takes_any = self.own || self.family.caches_results();
+        let point = mark.filter(|_| self.caches()).map(|mark| self.point(mark));
         if self.messages.last().is_none_or(|last| last.role != role) && block.is_some() {
             self.messages.push(Message { role, blocks: Vec::new(), results: 0 });
         }
         let Some(message) = self.messages.last_mut().filter(|last| last.role == role) else { return };
         let is_result = block.as_ref().is_some_and(|block| block.get("toolResult").is_some());
-        let point = mark.filter(|_| caches).map(content::write_cache_point);
+        // The mark of a text that is left out is behind what was said before.
+        let behind = block.as_ref().or_else(|| message.blocks.last());
+        let behind_result = behind.is_some_and(|block| block.get("toolResult").is_some());
+        let point = point.filter(|_| takes_any || !behind_result);
         for block in block.into_iter().chain(point) {
             if is_result && !self.own && role == "user" {
                 message.blocks.insert(message.results.min(message.blocks.len()), block);
@@ -166,7 +175,7 @@ impl Writing<'_> {
         }
         for message in self.messages.iter_mut().filter(|message| message.role == "user") {
             // "If you include a document, you must also include a text"
-            // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>; as remembered, not looked up again).
+            // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html>, read 2026-11-21).
             if message.has("document") && !message.has("text") {
                 let name =
                     message.blocks.iter().find_map(|block| block.get("document")?.get("name")?.as_str());
@@ -236,7 +245,7 @@ impl Writing<'_> {
         block.insert("toolUseId".to_owned(), json!(id));
         block.insert("content".to_owned(), Value::Array(blocks));
         // Success is what every model takes a result for; the other word is Claude's and Nova's alone
-        // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>; as remembered, not looked up again).
+        // (<https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolResultBlock.html>, read 2026-11-21).
         if result.is_error && (self.own || self.family.caches().0) {
             block.insert("status".to_owned(), json!("error"));
         } else if result.is_error {
@@ -259,7 +268,8 @@ impl Writing<'_> {
         }
         let way =
             |fields: &Map<String, Value>| fields.get("thinking")?.get("type")?.as_str().map(str::to_owned);
-        if !self.own && way(&fields).is_some_and(|way| self.may_not_think(&way)) {
+        let thinking = way(&fields).filter(|way| way == "enabled" || way == "adaptive");
+        if !self.own && thinking.is_some_and(|way| self.may_not_think(&way)) {
             fields.shift_remove("thinking");
             fields.shift_remove("output_config");
             self.drop("reasoning_effort");
@@ -267,9 +277,9 @@ impl Writing<'_> {
         let thinks = way(&fields).is_some_and(|way| way != "disabled");
         let (none, one) = if self.own { (false, false) } else { self.family.sampling() };
         let sampling = &request.sampling;
-        // Claude that thinks takes no temperature but 1, and no `top_k`
-        // (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>; as remembered, not looked up again).
-        let fixed = none || thinks && !self.own;
+        // Claude that thinks takes no other temperature than 1, no `top_p` and no `top_k`
+        // (<https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html>, read 2026-11-21).
+        let fixed = none || !self.own && (thinks || family::thinks_uncapped(&fields));
         if let Some(temperature) = &sampling.temperature {
             let number = temperature.as_f64().unwrap_or(1.0);
             if fixed && (number - 1.0).abs() > f64::EPSILON {
@@ -329,19 +339,24 @@ impl Writing<'_> {
 
     /// Whether Claude would refuse to think here: if it is told to call a tool; and, with a budget, if it is in the midst of
     /// calls and its thoughts before them are not there, since the caller's dialect did not bring them back
-    /// (<https://docs.claude.com/en/docs/build-with-claude/extended-thinking>,
-    /// <https://docs.claude.com/en/docs/build-with-claude/adaptive-thinking>; as remembered, not looked up again).
+    /// (<https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows>). A model that decides itself refuses
+    /// to be told on Bedrock up to 4.7 (<https://github.com/langchain-ai/langchain-aws/pull/1151>); later ones then call
+    /// without a thought, so that nothing is lost (all read 2026-11-21).
     fn may_not_think(&self, way: &str) -> bool {
-        let told = matches!(
-            self.request.tool_choice,
-            Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
-        );
         let among_calls = || {
             let [.., said, results] = self.messages.as_slice() else { return false };
             let first = said.blocks.first();
             results.has("toolResult") && first.is_some_and(|block| block.get("reasoningContent").is_none())
         };
-        told || way == "enabled" && among_calls()
+        self.told() && self.family.forces() || way == "enabled" && among_calls()
+    }
+
+    /// Whether the caller wants a tool called in any case.
+    const fn told(&self) -> bool {
+        matches!(
+            self.request.tool_choice,
+            Some(ToolChoice::Required | ToolChoice::Function(_) | ToolChoice::Allowed { required: true, .. })
+        )
     }
 
     /// What the caller's own member of this name says beyond what is understood.
@@ -368,8 +383,12 @@ impl Writing<'_> {
             }
             self.drop("tool_choice");
         }
+        // As for Anthropic's own API: the choice is left to a model that cannot be forced, and it is told in words
+        // (<https://github.com/langchain-ai/langchain-aws/pull/1274>, read 2026-11-21).
+        let cannot = !self.own && self.told() && !self.family.forces();
         let allowed: Option<HashSet<&String>> = match &request.tool_choice {
             Some(ToolChoice::Allowed { names, .. }) => Some(names.iter().collect()),
+            Some(ToolChoice::Function(name)) if cannot => Some(HashSet::from([name])),
             _ => None,
         };
         let mut tools = Vec::new();
@@ -381,7 +400,7 @@ impl Writing<'_> {
                     }
                     tools.push(self.spec(function, index));
                     if let Some(mark) = function.cache.filter(|_| self.own || self.family.caches().1) {
-                        tools.push(content::write_cache_point(mark));
+                        tools.push(self.point(mark));
                     }
                 }
                 Tool::Native(OWN, value) => tools.push(value.clone()),
@@ -407,6 +426,7 @@ impl Writing<'_> {
         config.insert("tools".to_owned(), Value::Array(tools));
         let choice = match &request.tool_choice {
             None | Some(ToolChoice::None) => None,
+            Some(_) if cannot => Some(json!({"auto": {}})),
             Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => Some(json!({"auto": {}})),
             Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => {
                 Some(json!({"any": {}}))
@@ -417,6 +437,10 @@ impl Writing<'_> {
             config.insert("toolChoice".to_owned(), choice);
         }
         body.insert("toolConfig".to_owned(), Value::Object(config));
+        if cannot {
+            self.drop("tool_choice");
+            self.system.push(json!({"text": "Answer with a call of one of the tools, not with text."}));
+        }
     }
 
     fn spec(&mut self, function: &Function, index: usize) -> Value {
@@ -501,8 +525,8 @@ impl Writing<'_> {
     }
 }
 
-/// Claude takes only schemas whose objects have no further members
-/// (<https://docs.claude.com/en/docs/build-with-claude/structured-outputs>; as remembered, not looked up again).
+/// Claude takes only schemas whose objects have no further members: "'additionalProperties' must be explicitly set to false"
+/// (<https://github.com/future-agi/future-agi/pull/412>, read 2026-11-21).
 fn close_objects(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
