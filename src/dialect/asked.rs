@@ -59,6 +59,7 @@ const DECIDING: &[&str] = &[
     "container",
     "speed",
     "context_management",
+    "anthropic_beta",
 ];
 
 /// Reads the body of `request`, which has been read already, as the path needs it.
@@ -96,6 +97,7 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
         .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
         .or_else(|| has_stored_prompt(&request).then_some("prompt"))
         .or_else(|| compacts(&request).then_some("context_management"))
+        .or_else(|| reads_more(&request).then_some("anthropic_beta"))
         .or_else(|| modalities.is_some_and(|wanted| !is_text_or_pictures(wanted)).then_some(MODALITIES))
         .or_else(|| {
             request
@@ -118,6 +120,9 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
     chat.canonical = Some(Box::new(request));
     Ok(chat)
 }
+
+/// A feature of Anthropic's that lets the model read more than its price row says, so more than is held.
+pub const LONG_CONTEXT_BETA: &str = "context-1m";
 
 /// What asks Gemini for pictures or sound, which cost other rates than text.
 pub const MODALITIES: &str = "generationConfig.responseModalities";
@@ -178,6 +183,15 @@ fn has_stored_prompt(request: &Request) -> bool {
 /// Whether the provider is to sum up the conversation, which is another answer, billed beside this one.
 fn compacts(request: &Request) -> bool {
     request.extras.get("context_management").is_some_and(|value| value.to_string().contains("\"compact"))
+}
+
+/// Whether a feature is asked for that lets the model read more than its price says. Vertex AI takes them from the body
+/// (<https://github.com/BerriAI/litellm/pull/31607>, read 2026-11-21).
+fn reads_more(request: &Request) -> bool {
+    request
+        .extras
+        .get("anthropic_beta")
+        .is_some_and(|value| value.to_string().to_ascii_lowercase().contains(LONG_CONTEXT_BETA))
 }
 
 /// Whether the provider runs the tool. A tool the application runs may be of a kind that only one dialect has.
@@ -310,6 +324,14 @@ mod tests {
         assert_eq!(unmetered(Dialect::Anthropic, &body), Some("tools"));
         body["tools"] = json!([{"type": "bash_20250124", "name": "bash"}]);
         assert_eq!(unmetered(Dialect::Anthropic, &body), None);
+        for (betas, told) in [
+            (json!(["interleaved-thinking-2025-05-14", "Context-1M-2025-08-07"]), Some("anthropic_beta")),
+            (json!("context-1m-2025-08-07"), Some("anthropic_beta")),
+            (json!(["interleaved-thinking-2025-05-14"]), None),
+        ] {
+            body["anthropic_beta"] = betas;
+            assert_eq!(unmetered(Dialect::Anthropic, &body), told, "{body}");
+        }
         let gemini = |more: Value| {
             let mut body = json!({"contents": [{"parts": [{"text": "a"}]}]});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
