@@ -90,11 +90,11 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
             .any(|name| request.extras.contains_key(*name));
     chat.input.instructed |= !request.tools.is_empty() || request.format.is_some();
     let modalities = request.extras.get(MODALITIES);
-    chat.paints = modalities.is_some();
+    chat.paints = modalities.is_some_and(names_pictures);
     chat.unmetered = UNMETERED
         .iter()
         .copied()
-        .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
+        .find(|name| request.extras.get(*name).is_some_and(|value| !asks_nothing(name, value)))
         .or_else(|| has_stored_prompt(&request).then_some("prompt"))
         .or_else(|| compacts(&request).then_some("context_management"))
         .or_else(|| reads_more(&request).then_some("anthropic_beta"))
@@ -133,6 +133,20 @@ fn is_text_or_pictures(modalities: &serde_json::Value) -> bool {
         one.as_str().is_some_and(|one| one.eq_ignore_ascii_case("text") || one.eq_ignore_ascii_case("image"))
     };
     modalities.as_array().is_some_and(|all| all.iter().all(known))
+}
+
+/// Whether pictures are wanted. No names at all mean what the model makes by itself, whose price is the model's.
+fn names_pictures(modalities: &serde_json::Value) -> bool {
+    let all = modalities.as_array().into_iter().flatten();
+    all.filter_map(serde_json::Value::as_str).any(|one| one.eq_ignore_ascii_case("image"))
+}
+
+/// Whether a member is there and asks for nothing: `"mcp_servers": []`, `"speed": "standard"`.
+fn asks_nothing(name: &str, value: &serde_json::Value) -> bool {
+    value.is_null()
+        || *value == false
+        || value.as_array().is_some_and(Vec::is_empty)
+        || name == "speed" && *value == "standard"
 }
 
 /// A name as a reader takes it that minds neither case nor underscores.
@@ -347,6 +361,20 @@ mod tests {
         // What these cost is in the price of the model, if that knows pictures.
         assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT", "Image"]}})), None);
         assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT"]}})), None);
+        let paints = |wanted: Value| {
+            let body = json!({"contents": [{"parts": [{"text": "a"}]}], "generationConfig": {"responseModalities": wanted}});
+            asked(Dialect::Gemini, &body).unwrap().paints
+        };
+        assert!(paints(json!(["TEXT", "Image"])) && !paints(json!(["TEXT", "TEXT"])) && !paints(json!([])));
+        let mut nothing = message(&json!("a"));
+        for (name, value) in
+            [("mcp_servers", json!([])), ("speed", json!("standard")), ("container", json!(null))]
+        {
+            nothing[name] = value;
+        }
+        assert_eq!(unmetered(Dialect::Anthropic, &nothing), None);
+        nothing["speed"] = json!("fast");
+        assert_eq!(unmetered(Dialect::Anthropic, &nothing), Some("speed"));
     }
 
     #[test]
