@@ -303,6 +303,8 @@ mod tests {
         let nothing =
             json!({"outcome": "rate_limited", "input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0});
         assert_eq!(charged(nothing).cost(&search, "openai"), Ok(NanoUsd::ZERO), "the model was not called");
+        let counted = json!({"input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0});
+        assert_eq!(charged(counted).cost(&search, "openai"), Ok(NanoUsd::ZERO), "tokens were counted");
 
         let own = PriceOverride { image: Some(PicoUsd(1)), ..PriceOverride::default() };
         let by_image = price_of(&BTreeMap::from([("p/m".to_owned(), own)]), "p", "openai", "m").unwrap();
