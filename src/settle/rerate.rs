@@ -140,7 +140,9 @@ impl Charged {
             self.reasoning_tokens,
             self.audio_tokens,
         ];
-        let billed = self.outcome == Outcome::Ok || tokens.into_iter().any(|count| count > 0);
+        // An answer without any usage is an estimate, and not here: what is left without one is a count of tokens, which is free.
+        let answered = self.outcome == Outcome::Ok && self.usage_json.is_some();
+        let billed = answered || tokens.into_iter().any(|count| count > 0);
         Pieces { requests: u64::from(billed), images: 0 }
     }
 
