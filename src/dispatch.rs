@@ -12,7 +12,7 @@ use crate::{
     dialect::{
         self, Corrupt, Dialect, Show,
         openai_chat::{request::ChatRequest, response, stream as chat},
-        task::{self, Whole},
+        task::{self, Task, Whole},
     },
     model::{part::Body, time::Timestamp, usage::Usage},
     ports::{ClientRequest, Head, Peeked, SendFault, Sent, World, aside},
@@ -81,6 +81,19 @@ pub struct Order<'a> {
 impl Order<'_> {
     fn estimated_input(&self, attempt: &Attempt) -> u64 {
         self.plan.stops.get(attempt.stop).map_or(0, |stop| bound::estimated_input(self.chat, stop.reader()))
+    }
+
+    /// The usage of an answer, if it tells what it is charged by. A ranking may tell search units where the price is by
+    /// tokens, or the other way round, and the one says nothing of the other.
+    fn told(&self, attempt: &Attempt, usage: Option<Usage>, search_units: Option<u64>) -> Option<Usage> {
+        let price = self.plan.stops.get(attempt.stop).and_then(|stop| stop.price);
+        match self.chat.task {
+            Task::Rerank(_) if price.is_some_and(|price| price.search_unit.is_some()) => {
+                search_units.map(|_| usage.unwrap_or_default())
+            }
+            Task::Rerank(_) => usage.filter(|usage| usage.total() > 0),
+            _ => usage,
+        }
     }
 }
 
@@ -293,7 +306,7 @@ fn judge_answer<W: World>(
                 attempt.service_tier = figures.service_tier;
                 attempt.usage_json = figures.usage_json;
                 attempt.search_units = figures.search_units;
-                match figures.usage.or(figures.search_units.map(|_| Usage::default())) {
+                match order.told(attempt, figures.usage, figures.search_units) {
                     Some(usage) => attempt.usage = usage,
                     None => attempt
                         .estimate(order.estimated_input(attempt), (figures.content_bytes as u64).div_ceil(4)),

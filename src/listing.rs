@@ -225,17 +225,18 @@ fn pricing(shown: &Headline) -> Value {
     Value::Object(prices)
 }
 
-/// Names a caller may use: aliases, models that routes ask for or lead to.
+/// Names a caller may use: aliases, models that routes ask for or lead to. Routes for other teams and customers are theirs to
+/// know.
 fn names(policy: &Policy, key: &KeyRecord) -> BTreeSet<String> {
     let built_in =
         PROVIDERS.iter().flat_map(|kind| kind.aliases.iter().map(|(alias, _)| (*alias).to_owned()));
-    let targets = policy.routes.iter().flat_map(|route| route.targets.iter().chain(&route.fallbacks));
+    let routes = || policy.routes.iter().filter(|route| route::may_be_for(route, key));
+    let targets = routes().flat_map(|route| route.targets.iter().chain(&route.fallbacks));
     let led_to = targets.map(|target| format!("{}/{}", target.provider, target.model));
-    let asked_for =
-        policy.routes.iter().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
-            Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
-            _ => None,
-        });
+    let asked_for = routes().flat_map(|route| &route.conditions).filter_map(|condition| match condition {
+        Condition::Model(pattern) => Some(pattern.0.iter().filter(|name| !name.contains('*')).cloned()),
+        _ => None,
+    });
     policy
         .aliases
         .keys()
@@ -287,6 +288,33 @@ mod tests {
 
     fn many(count: usize) -> BTreeSet<String> {
         (0..count).map(|number| format!("m{number:04}")).collect()
+    }
+
+    #[test]
+    fn routes_for_other_teams_and_customers_are_not_listed() {
+        let text = r#"routes:
+  - { name: theirs, match: { team: red, model: red-model }, model: openai/ft-red, fallback: openai/ft-red-2 }
+  - { name: rival, match: { customer: rival }, model: openai/ft-rival }
+  - { name: ours, match: { team: blue, customer: [acme, rival], model: blue-model }, model: openai/ft-blue }
+  - { name: all }
+"#;
+        let policy = crate::config::compile(text, 1).unwrap().policy;
+        let key = |team: &str| -> KeyRecord {
+            serde_json::from_value(
+                json!({"digest": "d", "id": "k", "name": "n", "customer": "c", "team": "t", "team_name": team,
+                "customer_name": "acme", "key": "k", "models": null, "metadata": {}}),
+            )
+            .unwrap()
+        };
+        let own = |team: &str| -> Vec<String> {
+            names(&policy, &key(team))
+                .into_iter()
+                .filter(|name| name.contains("ft-") || name.ends_with("-model"))
+                .collect()
+        };
+        assert_eq!(own("blue"), ["blue-model", "openai/ft-blue"]);
+        assert_eq!(own("red"), ["openai/ft-red", "openai/ft-red-2", "red-model"]);
+        assert!(own("green").is_empty());
     }
 
     #[test]

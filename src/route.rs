@@ -153,6 +153,26 @@ pub fn stop(policy: &Policy, target: Target) -> Option<Stop<'_>> {
     Some(Stop { target, provider, kind, price })
 }
 
+/// Whether a route can be for this key, whatever is asked with it.
+#[must_use]
+pub fn may_be_for(route: &Route, key: &KeyRecord) -> bool {
+    route.conditions.iter().all(|condition| holds_of_key(condition, key))
+}
+
+/// What a condition says of the key; nothing, if it is about the request.
+fn holds_of_key(condition: &Condition, key: &KeyRecord) -> bool {
+    match condition {
+        Condition::Team(pattern) => {
+            pattern.matches(key.team_name.as_deref().unwrap_or_default())
+                || pattern.matches(key.team.as_ref().map_or("", |team| team.as_str()))
+        }
+        Condition::Customer(pattern) => {
+            pattern.matches(&key.customer_name) || pattern.matches(key.customer.as_str())
+        }
+        _ => true,
+    }
+}
+
 fn holds(
     condition: &Condition,
     key: &KeyRecord,
@@ -162,13 +182,7 @@ fn holds(
     metadata: &BTreeMap<String, String>,
 ) -> bool {
     match condition {
-        Condition::Team(pattern) => {
-            pattern.matches(key.team_name.as_deref().unwrap_or_default())
-                || pattern.matches(key.team.as_ref().map_or("", |team| team.as_str()))
-        }
-        Condition::Customer(pattern) => {
-            pattern.matches(&key.customer_name) || pattern.matches(key.customer.as_str())
-        }
+        Condition::Team(_) | Condition::Customer(_) => holds_of_key(condition, key),
         Condition::Model(pattern) => pattern.matches(&chat.model),
         Condition::Path(pattern) => pattern.matches(request.path.trim_end_matches('/')),
         Condition::Header(name, pattern) => header(name).is_some_and(|value| pattern.matches(&value)),

@@ -55,7 +55,9 @@ impl Account<'_> {
         let cost = price.cost_of(&attempt.usage, pieces, tier).plus(units);
         // An estimate is ours, and may err: the provider may bill more. Only the bound is never below its bill.
         match self.bounds.get(attempt.stop).copied().flatten() {
-            Some(bound) if attempt.usage_estimated && self.estimates => cost.min(bound),
+            Some(bound) if attempt.usage_estimated && self.estimates && price.search_unit.is_none() => {
+                cost.min(bound)
+            }
             Some(bound) if attempt.usage_estimated => bound,
             _ => cost,
         }

@@ -127,6 +127,37 @@ fn what_is_kept_of_an_answer_has_an_end() {
     }
 }
 
+/// Twenty alternatives for each token are a hundred times its text, and the answer itself may be of any honest length.
+#[test]
+fn what_is_kept_of_probabilities_has_an_end_and_the_answer_goes_on() {
+    let one = serde_json::json!({"token": "alternative", "logprob": -0.123_456_789, "bytes": [97, 108, 116]});
+    let told =
+        serde_json::json!({"token": "word", "logprob": -0.1, "bytes": null, "top_logprobs": vec![one; 20]});
+    let word = serde_json::json!({"id": "c", "choices": [{"index": 0, "delta": {"content": "word "}, "logprobs": {"content": [told]}}]});
+    let word = format!("data: {word}\n\n").into_bytes();
+    let end = br#"data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let end = [&end[..], b"\n\ndata: [DONE]\n\n"].concat();
+    for client in CLIENTS {
+        for (words, is_kept) in [(100, true), (1_500, false)] {
+            let mut translator = translator(Dialect::OpenAiChat, client);
+            let mut told = 0;
+            for _ in 0..words {
+                let out = translator.push_judging(&word).0;
+                told += usize::from(String::from_utf8_lossy(&out).contains("alternative"));
+            }
+            assert_eq!(
+                told,
+                if client == Dialect::Anthropic { 0 } else { words },
+                "{client:?}: none is lost"
+            );
+            let (last, _) = translator.push_judging(&end);
+            assert!(translator.seen().complete() && last.len() < 4 << 20, "{client:?}: {}", last.len());
+            let repeats = client == Dialect::OpenAiResponses && is_kept;
+            assert_eq!(String::from_utf8_lossy(&last).contains("alternative"), repeats, "{client:?}");
+        }
+    }
+}
+
 #[test]
 fn sources_behind_a_long_text_have_an_end() {
     let begin = r#"data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#;

@@ -361,6 +361,37 @@ fn a_binding_that_is_not_there_is_the_operators_to_add() {
     assert!(message.contains(r#"[ai] binding = "AI""#), "{message}");
 }
 
+#[test]
+fn a_ranking_that_does_not_tell_what_it_is_charged_by_costs_its_bound() {
+    let policy = r#"
+providers:
+  mine: { kind: cohere, base_url: "https://mine.example/v2", api_key: none }
+routes: [{ name: all, retries: { count: 0 } }]
+prices:
+  mine/by-token: { input: 1, output: 0 }
+  mine/by-unit: { like: cohere/rerank-v3.5 }
+"#;
+    let bound = 5_000;
+    for (model, meta, cost) in [
+        ("by-token", json!({"billed_units": {"input_tokens": 7}}), Some(7_000)),
+        ("by-token", json!({"billed_units": {"search_units": 1}}), None),
+        ("by-token", json!({"billed_units": {}}), None),
+        ("by-unit", json!({"billed_units": {"search_units": 1}}), Some(2_000_000)),
+        ("by-unit", json!({"billed_units": {"input_tokens": 7}}), Some(2_000_000)),
+    ] {
+        let fake = Fake::new(policy);
+        fake.play([whole(
+            200,
+            json!({"id": "r", "results": [{"index": 0, "relevance_score": 0.5}], "meta": meta}),
+        )]);
+        let asked = json!({"model": format!("mine/{model}"), "query": "q", "documents": ["a"]}).to_string();
+        let request = ClientRequest { path: "/v2/rerank".to_owned(), ..fake.request(&asked) };
+        assert_eq!(fake.serve(&request).status, 200);
+        let charged = fake.rows()[0].cost_nanousd.0;
+        assert!(cost.map_or(charged >= bound, |cost| charged == cost), "{model} {meta}: {charged}");
+    }
+}
+
 // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]

@@ -59,6 +59,7 @@ const DECIDING: &[&str] = &[
     "container",
     "speed",
     "context_management",
+    "anthropic_beta",
 ];
 
 /// Reads the body of `request`, which has been read already, as the path needs it.
@@ -89,13 +90,14 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
             .any(|name| request.extras.contains_key(*name));
     chat.input.instructed |= !request.tools.is_empty() || request.format.is_some();
     let modalities = request.extras.get(MODALITIES);
-    chat.paints = modalities.is_some();
+    chat.paints = modalities.is_some_and(names_pictures);
     chat.unmetered = UNMETERED
         .iter()
         .copied()
-        .find(|name| request.extras.get(*name).is_some_and(|value| !value.is_null() && *value != false))
+        .find(|name| request.extras.get(*name).is_some_and(|value| !asks_nothing(name, value)))
         .or_else(|| has_stored_prompt(&request).then_some("prompt"))
         .or_else(|| compacts(&request).then_some("context_management"))
+        .or_else(|| reads_more(&request).then_some("anthropic_beta"))
         .or_else(|| modalities.is_some_and(|wanted| !is_text_or_pictures(wanted)).then_some(MODALITIES))
         .or_else(|| {
             request
@@ -119,6 +121,9 @@ pub fn chat_request(request: Request, body: &[u8]) -> Result<ChatRequest, Refusa
     Ok(chat)
 }
 
+/// A feature of Anthropic's that lets the model read more than its price row says, so more than is held.
+pub const LONG_CONTEXT_BETA: &str = "context-1m";
+
 /// What asks Gemini for pictures or sound, which cost other rates than text.
 pub const MODALITIES: &str = "generationConfig.responseModalities";
 
@@ -128,6 +133,20 @@ fn is_text_or_pictures(modalities: &serde_json::Value) -> bool {
         one.as_str().is_some_and(|one| one.eq_ignore_ascii_case("text") || one.eq_ignore_ascii_case("image"))
     };
     modalities.as_array().is_some_and(|all| all.iter().all(known))
+}
+
+/// Whether pictures are wanted. No names at all mean what the model makes by itself, whose price is the model's.
+fn names_pictures(modalities: &serde_json::Value) -> bool {
+    let all = modalities.as_array().into_iter().flatten();
+    all.filter_map(serde_json::Value::as_str).any(|one| one.eq_ignore_ascii_case("image"))
+}
+
+/// Whether a member is there and asks for nothing: `"mcp_servers": []`, `"speed": "standard"`.
+fn asks_nothing(name: &str, value: &serde_json::Value) -> bool {
+    value.is_null()
+        || *value == false
+        || value.as_array().is_some_and(Vec::is_empty)
+        || name == "speed" && *value == "standard"
 }
 
 /// A name as a reader takes it that minds neither case nor underscores.
@@ -178,6 +197,15 @@ fn has_stored_prompt(request: &Request) -> bool {
 /// Whether the provider is to sum up the conversation, which is another answer, billed beside this one.
 fn compacts(request: &Request) -> bool {
     request.extras.get("context_management").is_some_and(|value| value.to_string().contains("\"compact"))
+}
+
+/// Whether a feature is asked for that lets the model read more than its price says. Vertex AI takes them from the body
+/// (<https://github.com/BerriAI/litellm/pull/31607>, read 2026-11-21).
+fn reads_more(request: &Request) -> bool {
+    request
+        .extras
+        .get("anthropic_beta")
+        .is_some_and(|value| value.to_string().to_ascii_lowercase().contains(LONG_CONTEXT_BETA))
 }
 
 /// Whether the provider runs the tool. A tool the application runs may be of a kind that only one dialect has.
@@ -310,6 +338,14 @@ mod tests {
         assert_eq!(unmetered(Dialect::Anthropic, &body), Some("tools"));
         body["tools"] = json!([{"type": "bash_20250124", "name": "bash"}]);
         assert_eq!(unmetered(Dialect::Anthropic, &body), None);
+        for (betas, told) in [
+            (json!(["interleaved-thinking-2025-05-14", "Context-1M-2025-08-07"]), Some("anthropic_beta")),
+            (json!("context-1m-2025-08-07"), Some("anthropic_beta")),
+            (json!(["interleaved-thinking-2025-05-14"]), None),
+        ] {
+            body["anthropic_beta"] = betas;
+            assert_eq!(unmetered(Dialect::Anthropic, &body), told, "{body}");
+        }
         let gemini = |more: Value| {
             let mut body = json!({"contents": [{"parts": [{"text": "a"}]}]});
             body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -325,6 +361,20 @@ mod tests {
         // What these cost is in the price of the model, if that knows pictures.
         assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT", "Image"]}})), None);
         assert_eq!(gemini(json!({"generationConfig": {"responseModalities": ["TEXT"]}})), None);
+        let paints = |wanted: Value| {
+            let body = json!({"contents": [{"parts": [{"text": "a"}]}], "generationConfig": {"responseModalities": wanted}});
+            asked(Dialect::Gemini, &body).unwrap().paints
+        };
+        assert!(paints(json!(["TEXT", "Image"])) && !paints(json!(["TEXT", "TEXT"])) && !paints(json!([])));
+        let mut nothing = message(&json!("a"));
+        for (name, value) in
+            [("mcp_servers", json!([])), ("speed", json!("standard")), ("container", json!(null))]
+        {
+            nothing[name] = value;
+        }
+        assert_eq!(unmetered(Dialect::Anthropic, &nothing), None);
+        nothing["speed"] = json!("fast");
+        assert_eq!(unmetered(Dialect::Anthropic, &nothing), Some("speed"));
     }
 
     #[test]

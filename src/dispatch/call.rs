@@ -5,6 +5,7 @@ use crate::{
     admit::bound,
     dialect::{
         self, Dialect, Written,
+        asked::LONG_CONTEXT_BETA,
         openai_chat::request::{Cap, ChatRequest, Edits},
         passed::{self, Changes},
         task::{self, Task},
@@ -34,9 +35,6 @@ pub(super) struct Call {
 
 /// Why a request is not sent to a provider.
 pub(super) struct Unfit(pub(super) Refusal);
-
-/// A feature of Anthropic's that lets the model read more than its price row says, so more than is held.
-const LONG_CONTEXT_BETA: &str = "context-1m";
 
 pub(super) fn call(order: &Order<'_>, stop: &Stop<'_>, now: Timestamp, left_ms: u64) -> Result<Call, Unfit> {
     let chat = order.chat;

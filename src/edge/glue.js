@@ -722,6 +722,8 @@ async function pass({ stream, born, recording }, id, writer, first, watch, away,
         watch.writing = false;
       }
     }
+    // A write that was let through in the very moment it was broken off: nobody watches any more.
+    if (watch.over) return [2, ""];
     if (!goesOn()) return [1, ""];
     if (stream.isCut) return [3, "more than is read of a stream"];
     watch.since = Date.now();

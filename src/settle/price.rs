@@ -340,8 +340,7 @@ impl Price {
             rating: Rating::Table(sheet),
             context_tokens,
             output_tokens,
-            // An answer as long as the context needs no cap, and one would be refused beside any input.
-            ends_itself: MAKERS.contains(&kind) || output_tokens >= context_tokens,
+            ends_itself: ends_itself(kind, context_tokens, output_tokens),
             web_search: sheet.web_search(),
             search_unit: sheet.search_unit(),
             request: sheet.request(),
@@ -392,17 +391,26 @@ fn reachable(levels: Levels, input_tokens_max: u64) -> impl Iterator<Item = Rate
 /// `markup`.
 #[must_use]
 pub fn price_in(policy: &Policy, provider: &str, kind: &str, model: &str) -> Option<Price> {
-    let like =
-        (!policy.priced_like.is_empty()).then(|| like(policy, &format!("{provider}/{model}"))).flatten();
+    let like = (!policy.priced_like.is_empty())
+        .then(|| like(policy, &format!("{provider}/{model}"), kind))
+        .flatten();
     let price = like.or_else(|| price_of(&policy.prices, provider, kind, model))?;
     let factor = policy.markups.get(provider).or_else(|| policy.markups.get(ALL_PROVIDERS));
     Some(Price { factor: factor.map_or(Factor::ONE, |millionths| Factor(*millionths)), ..price })
 }
 
-/// The line that the operator names for a model, at the tier that they name.
-fn like(policy: &Policy, name: &str) -> Option<Price> {
+/// Whether an answer of a model that this kind serves ends at the table's figure: its maker ends it there, and one as long as
+/// the context needs no cap, and one would be refused beside any input.
+fn ends_itself(kind: &str, context_tokens: Option<u64>, output_tokens: Option<u64>) -> bool {
+    MAKERS.contains(&kind) || output_tokens >= context_tokens
+}
+
+/// The line that the operator names for a model, at the tier that they name. A host ends a maker's model where it likes.
+fn like(policy: &Policy, name: &str, served_by: &str) -> Option<Price> {
     let (kind, model) = policy.priced_like.get(name)?.split_once('/')?;
     let price = built_in(kind, model)?;
+    let ends_itself = ends_itself(served_by, price.context_tokens, price.output_tokens);
+    let price = Price { ends_itself, ..price };
     match policy.priced_at.get(name) {
         // A tier that this version's table does not have is no price.
         Some(tier) => Some(Price { pinned: Some(price.tiers().find(|known| known == tier)?), ..price }),

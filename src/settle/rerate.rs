@@ -140,7 +140,9 @@ impl Charged {
             self.reasoning_tokens,
             self.audio_tokens,
         ];
-        let billed = self.outcome == Outcome::Ok || tokens.into_iter().any(|count| count > 0);
+        // An answer without any usage is an estimate, and not here: what is left without one is a count of tokens, which is free.
+        let answered = self.outcome == Outcome::Ok && self.usage_json.is_some();
+        let billed = answered || tokens.into_iter().any(|count| count > 0);
         Pieces { requests: u64::from(billed), images: 0 }
     }
 
@@ -303,6 +305,8 @@ mod tests {
         let nothing =
             json!({"outcome": "rate_limited", "input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0});
         assert_eq!(charged(nothing).cost(&search, "openai"), Ok(NanoUsd::ZERO), "the model was not called");
+        let counted = json!({"input_tokens": 0, "cache_read_tokens": 0, "output_tokens": 0});
+        assert_eq!(charged(counted).cost(&search, "openai"), Ok(NanoUsd::ZERO), "tokens were counted");
 
         let own = PriceOverride { image: Some(PicoUsd(1)), ..PriceOverride::default() };
         let by_image = price_of(&BTreeMap::from([("p/m".to_owned(), own)]), "p", "openai", "m").unwrap();

@@ -230,6 +230,10 @@ fn a_deployment_costs_what_the_line_it_names_costs_and_a_region_may_have_its_own
         "the data zone is dearer"
     );
     assert_eq!(price_in(&policy, "azure", "azure", "other"), None);
+    // Who is no maker may let it write on: the cap that is held must be sent.
+    policy.priced_like.insert("own/llama".to_owned(), "openai/gpt-4o-mini".to_owned());
+    let ends = |kind| price_in(&policy, "own", kind, "llama").unwrap().ends_itself;
+    assert!(ends("openai") && !ends("openai-compatible"));
     assert_eq!(price("azure-deployments", "gpt-5.4"), price("azure", "gpt-5.4"));
 
     let global = base(&price("bedrock", "global.anthropic.claude-opus-5"), None);

@@ -39,7 +39,13 @@ pub struct Writer {
     parts: BTreeMap<u32, (usize, usize)>,
     /// The text that was appended to last.
     last_text: Option<(usize, usize)>,
+    /// Bytes of probabilities that were told.
+    logprob_bytes: usize,
 }
+
+/// Probabilities are kept to be repeated at the end, up to so many bytes: with alternatives they are a hundred times the text.
+/// Of more, they stand in the pieces alone.
+const LOGPROB_BYTES_MAX: usize = 1 << 20;
 
 impl Writer {
     /// For one client.
@@ -58,6 +64,7 @@ impl Writer {
             items: Vec::new(),
             parts: BTreeMap::new(),
             last_text: None,
+            logprob_bytes: 0,
         }
     }
 
@@ -414,14 +421,20 @@ impl Writer {
         else {
             return;
         };
+        let list: Vec<Value> = list.iter().map(show_logprob).collect();
         let Some(Item { kind: Kind::Message(pieces), done: None, .. }) = self.items.get_mut(index) else {
             return;
         };
         let Some(said) = pieces.get_mut(piece).filter(|piece| !piece.done) else { return };
-        let list: Vec<Value> = list.iter().map(show_logprob).collect();
-        said.logprobs.extend_from_slice(&list);
+        if self.logprob_bytes > LOGPROB_BYTES_MAX {
+            said.logprobs = Vec::new();
+        } else {
+            said.logprobs.extend_from_slice(&list);
+        }
         let members = json!({"content_index": piece, "delta": "", "logprobs": list});
+        let before = out.len();
         self.of_item("response.output_text.delta", index, members, out);
+        self.logprob_bytes = self.logprob_bytes.saturating_add(out.len().saturating_sub(before));
     }
 
     fn close(&mut self, part: u32, out: &mut Vec<u8>) {
