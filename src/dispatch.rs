@@ -323,8 +323,13 @@ fn judge_answer<W: World>(
                 attempt.outcome = Outcome::UpstreamError;
                 let figures = read.map(|(figures, _)| figures);
                 // Not what was asked for, but done and billed all the same.
-                if let Some(usage) = figures.as_ref().and_then(|figures| figures.usage) {
-                    attempt.usage = usage;
+                match &figures {
+                    Some(response::Answer { usage: Some(usage), .. }) => attempt.usage = *usage,
+                    // A whole answer to who wants a stream.
+                    Some(response::Answer { error: None, content_bytes, .. }) => {
+                        attempt.estimate(order.estimated_input(attempt), (*content_bytes as u64).div_ceil(4))
+                    }
+                    _ => {}
                 }
                 attempt.error = Some(figures.and_then(|figures| figures.error).unwrap_or_else(|| {
                     format!("a 200 that is not an answer of its dialect ({})", head.content_type)

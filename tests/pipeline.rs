@@ -392,6 +392,22 @@ prices:
     }
 }
 
+#[test]
+fn a_whole_answer_to_who_wants_a_stream_is_billed_all_the_same() {
+    let choices = json!([{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]);
+    let sent = body("small", "x", STREAM);
+    for (answer, cost) in [
+        (json!({"id": "c", "choices": choices, "usage": usage(7, 3)}), 7 * IN + 3 * OUT),
+        // Its bound: nobody tells.
+        (json!({"id": "c", "choices": choices}), input(&sent) * IN + 100 * OUT),
+        (json!({"error": {"message": "overloaded"}}), 0),
+    ] {
+        let (fake, got) = played([whole(200, answer)], &sent);
+        assert_eq!((got.status, outcomes(&fake)), (502, vec![Outcome::UpstreamError]));
+        assert_eq!(fake.rows()[0].cost_nanousd, NanoUsd(cost));
+    }
+}
+
 // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 #[test]
