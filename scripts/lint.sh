@@ -65,7 +65,11 @@ check "javascript" javascript
 check "shell" shell_scripts
 if have python3; then check "python" python_scripts; else skip "python" "no python3 here"; fi
 
-if cargo_tool fmt rustfmt; then check "cargo fmt" cargo fmt --check; else skip "cargo fmt" "this Rust has no rustfmt"; fi
+# cargo fmt does not see modules that a macro declares, nor other crates.
+formatted() {
+  cargo fmt --check && rustfmt --check --edition 2024 --config-path . src/provider/*.rs && cargo fmt --check --manifest-path fuzz/Cargo.toml
+}
+if cargo_tool fmt rustfmt; then check "cargo fmt" formatted; else skip "cargo fmt" "this Rust has no rustfmt"; fi
 # Compiled, not linked: that takes no C++ compiler. They are run by hand, and should not have stopped compiling meanwhile.
 fuzz_targets() {
   CARGO_TARGET_DIR="$PWD/target" cargo check --quiet --locked --no-default-features --manifest-path fuzz/Cargo.toml

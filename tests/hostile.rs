@@ -8,6 +8,7 @@ use edgehold::{
         aws_eventstream::Message,
         meter::{
             IDLE_BYTES_MAX, Listener, Meaning, PARTS_MAX, TRANSLATED_BYTES_MAX, Translator, WALKED_BYTES_MAX,
+            WHOLE_BYTES_MAX,
         },
         sse::EVENT_BYTES_MAX,
     },
@@ -95,6 +96,27 @@ fn a_hundred_thousand_open_calls_are_not_read() {
             }
         }
         assert_eq!(read, PARTS_MAX + 1, "{provider:?}");
+        is_over(translator, client, out);
+    }
+}
+
+#[test]
+fn pictures_without_end_are_not_kept() {
+    let data = "A".repeat(4 << 20);
+    let pictures = [
+        serde_json::json!({"inlineData": {"mimeType": "image/png", "data": data}}),
+        serde_json::json!({"executableCode": {"language": "PYTHON", "code": data}}),
+    ];
+    for (client, picture) in CLIENTS.iter().flat_map(|client| pictures.iter().map(move |it| (*client, it))) {
+        let event = serde_json::json!({"candidates": [{"content": {"role": "model", "parts": [picture]}}]});
+        let mut translator = translator(Dialect::Gemini, client);
+        let (mut out, mut read) = (Vec::new(), 0);
+        while !translator.seen().too_much && read < 100 {
+            out.extend(translator.push_judging(format!("data: {event}\n\n").as_bytes()).0);
+            read += 1;
+        }
+        // The last one is one too many; names of members weigh something, too.
+        assert!((WHOLE_BYTES_MAX >> 22..=(WHOLE_BYTES_MAX >> 22) + 1).contains(&read), "{client:?}: {read}");
         is_over(translator, client, out);
     }
 }

@@ -9,9 +9,9 @@ use edgehold::{
         task::{self, Task},
     },
     provider::OutputCapField,
-    provider::endpoint::{EmbedFormat, Format, RerankFormat},
     surface::Surface,
 };
+use edgehold_fuzz::FORMATS;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
@@ -29,16 +29,6 @@ const PATHS: [&str; 12] = [
     "/v1beta/models/model:batchEmbedContents",
     "/v1/rerank",
 ];
-const FORMATS: [Format; 7] = [
-    Format::Embed(EmbedFormat::OpenAi),
-    Format::Embed(EmbedFormat::Gemini),
-    Format::Embed(EmbedFormat::Cohere),
-    Format::Rerank(RerankFormat::Cohere),
-    Format::Rerank(RerankFormat::Jina),
-    Format::CountTokens(Dialect::Anthropic),
-    Format::CountTokens(Dialect::Gemini),
-];
-
 fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };
     let path = PATHS[usize::from(*first) % PATHS.len()];

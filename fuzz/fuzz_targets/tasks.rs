@@ -3,24 +3,14 @@
 
 use edgehold::{
     dialect::{
-        Dialect, Show,
+        Show,
         task::{self, Whole},
     },
-    provider::endpoint::{EmbedFormat, Format, RerankFormat},
     surface::Surface,
 };
+use edgehold_fuzz::FORMATS;
 use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
-
-const FORMATS: [Format; 7] = [
-    Format::Embed(EmbedFormat::OpenAi),
-    Format::Embed(EmbedFormat::Gemini),
-    Format::Embed(EmbedFormat::Cohere),
-    Format::Rerank(RerankFormat::Cohere),
-    Format::Rerank(RerankFormat::Jina),
-    Format::CountTokens(Dialect::Anthropic),
-    Format::CountTokens(Dialect::Gemini),
-];
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, body)) = data.split_first() else { return };

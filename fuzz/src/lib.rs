@@ -1,6 +1,9 @@
 //! What the fuzz targets share.
 
-use edgehold::dialect::Dialect;
+use edgehold::{
+    dialect::Dialect,
+    provider::endpoint::{EmbedFormat, Format, RerankFormat},
+};
 use std::sync::OnceLock;
 
 /// The dialect that an input is of: its first byte says, unless a run is for one alone (`EDGEHOLD_FUZZ_DIALECT`).
@@ -15,3 +18,15 @@ pub fn dialect(first: u8) -> Dialect {
     });
     only.unwrap_or(Dialect::ALL[usize::from(first & 7) % Dialect::ALL.len()])
 }
+
+/// What providers are asked besides conversations.
+pub const FORMATS: [Format; 8] = [
+    Format::Embed(EmbedFormat::OpenAi),
+    Format::Embed(EmbedFormat::Gemini),
+    Format::Embed(EmbedFormat::Cohere),
+    Format::Embed(EmbedFormat::WorkersAi),
+    Format::Rerank(RerankFormat::Cohere),
+    Format::Rerank(RerankFormat::Jina),
+    Format::CountTokens(Dialect::Anthropic),
+    Format::CountTokens(Dialect::Gemini),
+];

@@ -33,7 +33,7 @@ pub(crate) fn bytes(value: &Value) -> Vec<u8> {
 }
 
 /// About how many bytes it is written in; escapes are not counted.
-fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 5,
         Value::Number(_) => 12,

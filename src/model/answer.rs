@@ -1,10 +1,10 @@
 //! An answer in no dialect, whole or in pieces.
 
 use super::{
-    part::{Body, Citation, Media, Part, Reasoning, Signature, Text, ToolCall},
+    part::{Body, Citation, Media, Part, Reasoning, Signature, Source, Text, ToolCall},
     usage::Usage,
 };
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, json};
 use serde_json::Value;
 
 /// A whole answer.
@@ -141,6 +141,19 @@ pub enum Opened {
     Media(Media),
     /// Something whole that only one dialect knows.
     Native(Dialect, Value),
+}
+
+impl Opened {
+    /// About how many bytes of it came with its beginning.
+    #[must_use]
+    pub fn whole_bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Media(Media { source: Source::Base64(data) | Source::Text(data), .. }) => data.len(),
+            Self::Native(_, value) => json::weight(value),
+            _ => 0,
+        };
+        bytes as u64
+    }
 }
 
 /// A provider's error.

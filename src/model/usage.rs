@@ -23,12 +23,12 @@ pub struct Usage {
     /// Audio output tokens.
     pub output_audio: u64,
     /// Output tokens that are pictures.
-    #[serde(skip_serializing_if = "none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub output_image: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
-const fn none(count: &u64) -> bool {
+pub(crate) const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 

@@ -7,7 +7,7 @@
 use super::{
     Auth, OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    endpoint::{Format, Endpoint},
+    endpoint::{Endpoint, Format},
 };
 use crate::dialect::Dialect;
 

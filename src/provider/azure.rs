@@ -4,7 +4,7 @@
 //! What `model` names is the operator's deployment, so its price is known only if it is called as its model; else
 //! `prices` must say it.
 
-use super::{Auth, OPENAI_COMPATIBLE, OutputCapField, Provider, Setting, openai, endpoint::Endpoint};
+use super::{Auth, OPENAI_COMPATIBLE, OutputCapField, Provider, Setting, endpoint::Endpoint, openai};
 
 /// Azure OpenAI.
 pub static AZURE: Provider = Provider {

@@ -4,7 +4,7 @@
 
 use super::{
     OPENAI_COMPATIBLE, Provider, Setting, azure,
-    endpoint::{EmbedFormat, Format, Endpoint},
+    endpoint::{EmbedFormat, Endpoint, Format},
 };
 use crate::dialect::Dialect;
 

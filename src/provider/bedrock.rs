@@ -8,7 +8,7 @@
 use super::{
     Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting,
     ability::Ability,
-    endpoint::{Format, Endpoint},
+    endpoint::{Endpoint, Format},
 };
 use crate::dialect::Dialect;
 
@@ -28,16 +28,19 @@ pub static BEDROCK: Provider = Provider {
             base_url: "https://bedrock-runtime.cn-northwest-1.amazonaws.com.cn",
         },
     ],
-    settings: &[Setting { name: "region", expected: "an AWS region, such as us-east-1", default: None, one_of: &[] }],
+    settings: &[Setting {
+        name: "region",
+        expected: "an AWS region, such as us-east-1",
+        default: None,
+        one_of: &[],
+    }],
     secret: Some("AWS_CREDENTIALS"),
     auth: Auth::AwsSigV4 { service: "bedrock" },
-    endpoints: &[
-        Endpoint::streamed(
-            Format::Chat(Dialect::Bedrock),
-            "/model/{model}/converse",
-            "/model/{model}/converse-stream",
-        ),
-    ],
+    endpoints: &[Endpoint::streamed(
+        Format::Chat(Dialect::Bedrock),
+        "/model/{model}/converse",
+        "/model/{model}/converse-stream",
+    )],
     stream_usage: false,
     health: None,
     can: &[

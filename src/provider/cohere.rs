@@ -3,7 +3,7 @@
 use super::{
     OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    endpoint::{EmbedFormat, Format, RerankFormat, Endpoint},
+    endpoint::{EmbedFormat, Endpoint, Format, RerankFormat},
 };
 use crate::dialect::Dialect;
 

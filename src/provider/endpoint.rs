@@ -81,13 +81,13 @@ impl Endpoint {
     /// OpenAI's embeddings.
     pub const EMBEDDINGS: Self = Self::of(Format::Embed(EmbedFormat::OpenAi), "/embeddings");
 
-    /// A endpoint whose streams have the same path.
+    /// An endpoint whose streams have the same path.
     #[must_use]
     pub const fn of(dialect: Format, path: &'static str) -> Self {
         Self { dialect, path, path_stream: None }
     }
 
-    /// A endpoint whose streams have a path of their own.
+    /// An endpoint whose streams have a path of their own.
     #[must_use]
     pub const fn streamed(dialect: Format, path: &'static str, path_stream: &'static str) -> Self {
         Self { dialect, path, path_stream: Some(path_stream) }

@@ -4,7 +4,7 @@
 use super::{
     Auth, OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    endpoint::{EmbedFormat, Format, Endpoint},
+    endpoint::{EmbedFormat, Endpoint, Format},
 };
 use crate::dialect::Dialect;
 

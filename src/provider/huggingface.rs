@@ -9,7 +9,14 @@ pub static HUGGINGFACE: Provider = Provider {
     base_url: Some("https://router.huggingface.co/v1"),
     secret: Some("HF_TOKEN"),
     endpoints: &[Endpoint::CHAT],
-    can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Logprobs, Ability::Seed],
+    can: &[
+        Ability::Tools,
+        Ability::Images,
+        Ability::Schema,
+        Ability::Reasoning,
+        Ability::Logprobs,
+        Ability::Seed,
+    ],
     source: "https://huggingface.co/docs/inference-providers/tasks/chat-completion",
     ..OPENAI_COMPATIBLE
 };

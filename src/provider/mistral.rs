@@ -12,7 +12,15 @@ pub static MISTRAL: Provider = Provider {
     name: "mistral",
     base_url: Some("https://api.mistral.ai/v1"),
     secret: Some("MISTRAL_API_KEY"),
-    model_prefixes: &["mistral-", "ministral-", "magistral-", "codestral-", "devstral-", "open-mistral-", "pixtral-"],
+    model_prefixes: &[
+        "mistral-",
+        "ministral-",
+        "magistral-",
+        "codestral-",
+        "devstral-",
+        "open-mistral-",
+        "pixtral-",
+    ],
     endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
     stream_usage: false,
     can: &[

@@ -10,7 +10,14 @@ pub static MOONSHOT: Provider = Provider {
     secret: Some("MOONSHOT_API_KEY"),
     model_prefixes: &["kimi-", "moonshot-"],
     endpoints: &[Endpoint::CHAT],
-    can: &[Ability::Tools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Cache, Ability::Choices],
+    can: &[
+        Ability::Tools,
+        Ability::Images,
+        Ability::Schema,
+        Ability::Reasoning,
+        Ability::Cache,
+        Ability::Choices,
+    ],
     source: "https://platform.kimi.ai/docs/api/quickstart",
     ..OPENAI_COMPATIBLE
 };

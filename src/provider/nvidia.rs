@@ -10,7 +10,14 @@ pub static NVIDIA: Provider = Provider {
     base_url: Some("https://integrate.api.nvidia.com/v1"),
     secret: Some("NVIDIA_API_KEY"),
     endpoints: &[Endpoint::CHAT, Endpoint::EMBEDDINGS],
-    can: &[Ability::Tools, Ability::ParallelTools, Ability::Images, Ability::Schema, Ability::Reasoning, Ability::Seed],
+    can: &[
+        Ability::Tools,
+        Ability::ParallelTools,
+        Ability::Images,
+        Ability::Schema,
+        Ability::Reasoning,
+        Ability::Seed,
+    ],
     source: "https://docs.nvidia.com/nim/large-language-models/2.1.4/reference/api-reference.html",
     ..OPENAI_COMPATIBLE
 };

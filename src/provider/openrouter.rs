@@ -1,11 +1,7 @@
 //! OpenRouter. <https://openrouter.ai/docs/use-cases/usage-accounting> (read 2026-11-21): every answer says what it cost, asked
 //! or not, and that is what is booked.
 
-use super::{
-    OPENAI_COMPATIBLE, Provider,
-    ability::Ability,
-    endpoint::Endpoint,
-};
+use super::{OPENAI_COMPATIBLE, Provider, ability::Ability, endpoint::Endpoint};
 
 /// OpenRouter; what a request can do depends on the model it names.
 pub static OPENROUTER: Provider = Provider {

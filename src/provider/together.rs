@@ -5,7 +5,7 @@
 use super::{
     OPENAI_COMPATIBLE, Provider,
     ability::Ability,
-    endpoint::{Format, RerankFormat, Endpoint},
+    endpoint::{Endpoint, Format, RerankFormat},
 };
 
 /// Together AI. Its rerank is made after Cohere's first version, as Jina's is.

@@ -6,8 +6,9 @@
 //! `vertex_openai`.
 
 use super::{
-    Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting, gemini,
+    Auth, Elsewhere, OPENAI_COMPATIBLE, Provider, Setting,
     endpoint::{EmbedFormat, Endpoint, Format},
+    gemini,
 };
 use crate::dialect::Dialect;
 

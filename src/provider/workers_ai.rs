@@ -17,7 +17,10 @@ pub static WORKERS_AI: Provider = Provider {
     name: "workers-ai",
     base_url: Some("https://workers-binding.ai"),
     auth: Auth::Binding { name: "AI" },
-    endpoints: &[Endpoint::of(Format::WorkersAi, "/run"), Endpoint::of(Format::Embed(EmbedFormat::WorkersAi), "/run")],
+    endpoints: &[
+        Endpoint::of(Format::WorkersAi, "/run"),
+        Endpoint::of(Format::Embed(EmbedFormat::WorkersAi), "/run"),
+    ],
     priced_as: Some(cloudflare::CLOUDFLARE.name),
     health: None,
     can: cloudflare::CAN,

@@ -59,6 +59,8 @@ pub struct Seen {
     pub sources: u64,
     /// Bytes of text that were walked through for the places of sources.
     pub walked_bytes: u64,
+    /// Bytes of what came whole.
+    pub whole_bytes: u64,
     /// Bytes since something was last said.
     pub idle_bytes: u64,
     /// It is more than is read: the stream is broken off.
@@ -74,6 +76,8 @@ pub const WALKED_BYTES_MAX: u64 = 2 << 30;
 /// What is kept of an answer that is written anew; some dialects repeat all of it at its end, several times. A million tokens
 /// are about so much.
 pub const TRANSLATED_BYTES_MAX: u64 = 4 << 20;
+/// Pictures, clips and what only one dialect knows, each whole: Responses' clients are told all of them again at the end.
+pub const WHOLE_BYTES_MAX: u64 = 16 << 20;
 /// So many bytes say something, or nobody does: comments without end, events of unknown kinds, pieces of something that is never
 /// whole. Amazon's longest message is half of it.
 pub const IDLE_BYTES_MAX: u64 = 32 << 20;
@@ -119,7 +123,10 @@ impl Seen {
 
     fn note(&mut self, delta: &Delta) -> Meaning {
         match delta {
-            Delta::Open(..) => self.parts = self.parts.saturating_add(1),
+            Delta::Open(_, opened) => {
+                self.parts = self.parts.saturating_add(1);
+                self.whole_bytes = self.whole_bytes.saturating_add(opened.whole_bytes());
+            }
             Delta::Cite(..) => {
                 self.sources = self.sources.saturating_add(1);
                 self.walked_bytes = self.walked_bytes.saturating_add(self.content_bytes);
@@ -265,7 +272,8 @@ impl Translator {
             let seen = &mut self.listener.seen;
             let meaning = seen.note(delta);
             let is_long = matches!(delta, Delta::TooLong(_));
-            seen.too_much |= is_long || seen.is_too_much() || seen.content_bytes > TRANSLATED_BYTES_MAX;
+            let is_kept = seen.content_bytes > TRANSLATED_BYTES_MAX || seen.whole_bytes > WHOLE_BYTES_MAX;
+            seen.too_much |= is_long || is_kept || seen.is_too_much();
             meanings.push(if seen.too_much { Meaning::Corrupt } else { meaning });
             // An answer with a gap is none: nothing behind one is written, so the client never sees the end of it.
             seen.lost |= (seen.too_much && !seen.done) || *delta == Delta::Corrupt;

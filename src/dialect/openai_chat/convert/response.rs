@@ -10,7 +10,7 @@ use crate::{
     model::{
         answer::{Answer, Choice, Finish, Reported},
         part::{Body, Citation, Part, Text, ToolCall},
-        usage::Usage,
+        usage::{self, Usage},
     },
 };
 use serde::Serialize;
@@ -190,12 +190,8 @@ struct CompletionDetails {
     accepted_prediction_tokens: u64,
     rejected_prediction_tokens: u64,
     /// No name of OpenAI's own: only where there is something to tell.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "usage::is_zero")]
     image_tokens: u64,
-}
-
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// OpenAI's usage object of disjoint classes.
