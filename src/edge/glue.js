@@ -1,7 +1,8 @@
 // The runtime's side of every wait: starts an operation for Rust and resumes its task with the outcome.
 //
 // One call out starts an operation, one call in ends it (`resume`), so an await costs two crossings instead of the
-// ten of a promise that wasm-bindgen wraps. Nothing here decides anything; it converts and forwards.
+// ten of a promise that wasm-bindgen wraps. It converts and forwards, and decides one thing: a call
+// whose token was refused is made once more with another, since tokens never enter wasm.
 
 import * as replays from "./replay.js";
 import { database, ledgerDatabases } from "./databases.js";
